@@ -1,0 +1,40 @@
+# `make demo` and `make test` do all their own set-up, in .venv.
+
+CANDIDATES = python3 python3.13 python3.12 python3.11 python
+IN_RANGE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for p in $(CANDIDATES); do \
+	$$p -c "$(IN_RANGE)" 2>/dev/null && echo $$p && break; done)
+RUN = TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python
+
+.PHONY: demo test lint format wheel clean
+
+demo: .venv/installed
+	$(RUN) examples/digits.py --num_labeled=10 --seeds=0,1,2 \
+		--output_dir=demo_results --overwrite
+
+test: .venv/installed
+	$(RUN) -m pytest -n 2
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+format: .venv/installed
+	.venv/bin/ruff format .
+	.venv/bin/ruff check --fix .
+
+wheel: .venv/installed
+	.venv/bin/python -m build --wheel
+
+.venv/installed: setup.py pyproject.toml
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11, 3.12 or 3.13 is needed, and was not found." \
+		"Name it: make PYTHON=/path/to/python"; exit 1; fi
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --upgrade pip
+	@echo "Installing TensorFlow, Keras and the rest into .venv ..."
+	.venv/bin/python -m pip install --quiet --editable ".[tests]"
+	touch .venv/installed
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache

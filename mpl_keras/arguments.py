@@ -1,0 +1,73 @@
+"""What numbers and choices must be; raised where they are given.
+
+Every error names the argument, what it must be, and what came.
+"""
+
+import math
+import numbers
+from typing import Any
+
+
+def integer(name: str, value: Any, least=None, most=None) -> int:
+    """Returns `value` as an `int`, or raises if it is none in the range.
+
+    Python's and numpy's integers pass; booleans and floats do not.
+
+    Example:
+    >>> integer("batch_size", 32, least=1)
+    32
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not _inside(value, least, most, None, None):
+        _raise(name, value, "an integer", least, most, None, None)
+    return int(value)
+
+
+def number(
+    name: str, value: Any, least=None, most=None, above=None, below=None
+) -> float:
+    """Returns `value` as a `float`, or raises if it is none in the range.
+
+    Example:
+    >>> number("temperature", 1, above=0)
+    1.0
+    """
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    real = real and math.isfinite(value)
+    if not real or not _inside(value, least, most, above, below):
+        _raise(name, value, "a number", least, most, above, below)
+    return float(value)
+
+
+def choice(name: str, value: Any, choices) -> None:
+    """Raises unless `value` is one of the choices.
+
+    Example:
+    >>> choice("mask_on", "raw", ("raw", "sharpened"))
+    """
+    if value not in choices:
+        raise ValueError(
+            f"`{name}` must be one of {tuple(choices)}. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _inside(value, least, most, above, below):
+    return (
+        (least is None or value >= least)
+        and (most is None or value <= most)
+        and (above is None or value > above)
+        and (below is None or value < below)
+    )
+
+
+def _raise(name, value, what, least, most, above, below):
+    bounds = [
+        f"{sign} {bound}"
+        for sign, bound in zip(
+            (">=", "<=", ">", "<"), (least, most, above, below), strict=True
+        )
+        if bound is not None
+    ]
+    what = " ".join([what, " and ".join(bounds)]).strip()
+    raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")

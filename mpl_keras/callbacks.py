@@ -1,0 +1,181 @@
+"""What a Keras model of your own needs to train with these losses.
+
+`MetaPseudoLabels` and `UDA` need none of these for training: they pass their
+own step to the schedules.
+"""
+
+import keras
+import numpy as np
+
+from mpl_keras import arguments, checks, schedules
+
+
+class _LossSchedule(keras.callbacks.Callback):
+    """Sets a number of a loss before each batch, by the optimizer's step."""
+
+    def __init__(self, variable: keras.Variable, schedule):
+        super().__init__()
+        self._variable = variable
+        self.schedule = schedules.check_schedule("schedule", schedule, least=0)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        """Sets the number for the step that comes.
+
+        The optimizer counts the steps, and is saved with the model, so that a
+        resumed training goes on where it was. With `steps_per_execution` of k
+        the number stays for k steps.
+        """
+        step = self.model.optimizer.iterations
+        self._variable.assign(schedules.value_at(self.schedule, step))
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Shows the number beside the epoch's metrics."""
+        if logs is not None:
+            logs[self._variable.name] = float(self._variable)
+
+
+class ConsistencyWeightRamp(_LossSchedule):
+    """Ramps the weight of a `losses.UDALoss`.
+
+    Example:
+    >>> from mpl_keras import losses, schedules
+    >>> loss = losses.UDALoss(weight=0.0)
+    >>> ramp = ConsistencyWeightRamp(loss, schedules.LinearRamp(8.0, 5000))
+
+    Args:
+        loss: A `losses.UDALoss` that the model trains with.
+        schedule: A schedule of the optimizer's step, or a number.
+
+    Raises:
+        ValueError: If the loss has no weight.
+    """
+
+    def __init__(self, loss, schedule):
+        super().__init__(_variable_of(loss, "weight"), schedule)
+
+
+class SignalAnnealing(_LossSchedule):
+    """Sets the threshold of training signal annealing.
+
+    Example:
+    >>> from mpl_keras import losses, schedules
+    >>> loss = losses.AnnealedSparseCategoricalCrossentropy()
+    >>> threshold = schedules.SignalAnnealing(steps=5000, num_classes=10)
+    >>> annealing = SignalAnnealing(loss, threshold)
+
+    Args:
+        loss: An annealed crossentropy or a `losses.UDALoss`.
+        schedule: A schedule of the optimizer's step, such as
+            `schedules.SignalAnnealing`, or a number.
+
+    Raises:
+        ValueError: If the loss has no threshold.
+    """
+
+    def __init__(self, loss, schedule):
+        super().__init__(_variable_of(loss, "threshold"), schedule)
+
+
+def _variable_of(loss, name):
+    variable = getattr(loss, name, None)
+    if not isinstance(variable, keras.Variable):
+        raise ValueError(
+            f"`loss` must be a loss of `mpl_keras.losses` whose `{name}` can "
+            f"be set. Received: loss={loss!r}"
+        )
+    return variable
+
+
+class PseudoLabelMonitor(keras.callbacks.Callback):
+    """Measures the quality of pseudo labels after each epoch.
+
+    Adds to the epoch's logs, and so to `History` and to loggers that come
+    after it: `pseudo_label_confidence` (mean of the highest probability),
+    `pseudo_label_coverage` (share of examples above the threshold),
+    `pseudo_label_marginal_gap` (half the sum over classes of the difference
+    between the marginals of the pseudo labels and `expected_marginals`, in [0,
+    1]), and where the truth is known `pseudo_label_accuracy` and
+    `pseudo_label_accuracy_covered`. The marginals themselves are in the
+    attribute `marginals`, one row per epoch.
+
+    Example:
+    >>> x = np.zeros((8, 2), "float32")
+    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> monitor = PseudoLabelMonitor(x, y=[0] * 8, network=net, threshold=0.9)
+    >>> monitor.measure()["pseudo_label_coverage"]
+    0.0
+
+    Args:
+        x: Unlabeled examples, as the network takes them.
+        y: Their true labels, where they are known, indices or one-hot. Only
+            measured with.
+        network: The network that labels; by default the model's teacher, or
+            the model itself where it has none. It outputs logits.
+        threshold: Confidence above which an example counts as covered, in
+            `[0, 1]`.
+        expected_marginals: Class probabilities; uniform by default.
+        batch_size: Of the network's passes.
+        every: Measures after every so many epochs.
+
+    Raises:
+        ValueError: If an argument is not what it must be.
+    """
+
+    def __init__(
+        self,
+        x,
+        y=None,
+        *,
+        network: keras.Model | None = None,
+        threshold: float = 0.95,
+        expected_marginals=None,
+        batch_size: int = 256,
+        every: int = 1,
+    ):
+        super().__init__()
+        arguments.number("threshold", threshold, least=0, most=1)
+        self.x = x
+        self.y = y
+        self.network = network
+        self.threshold = threshold
+        self.expected_marginals = expected_marginals
+        self.batch_size = arguments.integer("batch_size", batch_size, least=1)
+        self.every = arguments.integer("every", every, least=1)
+        self.marginals = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Measures, and adds the values to the logs."""
+        if (epoch + 1) % self.every == 0 and logs is not None:
+            logs.update(self.measure())
+
+    def measure(self) -> dict[str, float]:
+        """The values of now."""
+        network = self.network or getattr(self.model, "teacher", self.model)
+        logits = network.predict(self.x, self.batch_size, verbose=0)
+        logits = np.asarray(logits, "float64")
+        exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities = exp / exp.sum(axis=-1, keepdims=True)
+        confidence = probabilities.max(axis=-1)
+        labels = probabilities.argmax(axis=-1)
+        covered = confidence >= self.threshold
+        num_classes = logits.shape[-1]
+        marginals = np.bincount(labels, minlength=num_classes) / len(labels)
+        self.marginals.append(marginals)
+        expected = self.expected_marginals
+        expected = 1 / num_classes if expected is None else expected
+        values = {
+            "confidence": confidence.mean(),
+            "coverage": covered.mean(),
+            "marginal_gap": np.abs(marginals - expected).sum() / 2,
+        }
+        if self.y is not None:
+            truth = checks.class_ids(checks.labels(self.y, num_classes))
+            right = labels == truth
+            values["accuracy"] = right.mean()
+            values["accuracy_covered"] = (
+                right[covered].mean() if covered.any() else np.nan
+            )
+        return {
+            f"pseudo_label_{name}": float(value)
+            for name, value in values.items()
+        }

@@ -1,0 +1,432 @@
+"""Meta Pseudo Labels: a teacher that learns from how its student fares."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mpl_keras import arguments, distribution, losses, networks
+from mpl_keras import feedback as feedback_module
+from mpl_keras.semi_supervised import (
+    VIEWS,
+    SemiSupervisedModel,
+    confidence,
+    gradients_of,
+    penalty_of,
+    weighted_mean,
+)
+
+_KINDS = ("soft", "sampled", "argmax")
+
+
+@keras.saving.register_keras_serializable("mpl_keras")
+class MetaPseudoLabels(SemiSupervisedModel):
+    """Trains a teacher and a student with Meta Pseudo Labels.
+
+    In every step the teacher labels a batch of unlabeled examples, the student
+    learns from these pseudo labels alone, and how the student's loss on
+    labeled examples changes is fed back to the teacher, which learns from
+    that, from the labels, and from the consistency of its answers (UDA).
+
+    Calling, evaluating, predicting and exporting the model uses the moving
+    average of the student.
+
+    Example:
+    >>> def make_net():
+    ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> model = MetaPseudoLabels(make_net(), make_net(), seed=0)
+    >>> model.compile(teacher_optimizer="sgd", student_optimizer="sgd")
+    >>> x = keras.random.normal((4, 2), seed=0)
+    >>> views = {"labeled": x, "weak": x, "strong": x}
+    >>> logs = model.train_on_batch(views, [0, 1, 2, 0], return_dict=True)
+    >>> model.predict(x, verbose=0).shape
+    (4, 3)
+
+    Args:
+        teacher: A built Keras model from inputs to logits `(batch,
+            num_classes)`.
+        student: Another, from the same inputs to logits of the same width.
+        consistency: A `losses.ConsistencyLoss` for the teacher, or None. By
+            default temperature 0.7 and threshold 0.6, as for CIFAR-10.
+        consistency_weight: Its weight, a number or a schedule of the model's
+            step such as `schedules.LinearRamp`. Default 1.
+        feedback: One of `mpl_keras.feedback`, or None for a student that the
+            teacher does not listen to. By default a
+            `HypergradientFeedback(weight=0.1)`.
+        pseudo_labels: `"soft"` (the teacher's probabilities), `"sampled"` (one
+            class drawn from them) or `"argmax"`. By default what the feedback
+            prefers, and soft without feedback.
+        pseudo_label_view: The view that the teacher labels, `"weak"` or
+            `"strong"`; the student always sees the strong one.
+        label_smoothing: Share of the uniform distribution in the labels of the
+            supervised and of the student's loss, in `[0, 1)`.
+        ema_momentum: Momentum of the student's average, in `[0, 1)`; at first
+            it is lower, see `averaging.momentum_at`.
+        supervised_threshold: Training signal annealing of the supervised
+            loss: a number in `[0, 1]` or a schedule such as
+            `schedules.SignalAnnealing`; None is without.
+        seed: Of the sampling of pseudo labels, an integer.
+        name: Optional name.
+
+    Attributes:
+        teacher: The teacher.
+        student: The student, as trained.
+        averaged_student: Its moving average.
+        optimizer: The student's optimizer.
+        teacher_optimizer: The teacher's.
+        step: How many steps were trained, saved with the model.
+
+    Raises:
+        ValueError: If an argument is not what it must be.
+
+    Reference:
+        Pham et al., "Meta Pseudo Labels", CVPR 2021 (arXiv:2003.10580).
+    """
+
+    def __init__(
+        self,
+        teacher: keras.Model,
+        student: keras.Model,
+        *,
+        consistency="default",
+        consistency_weight=1.0,
+        feedback="default",
+        pseudo_labels: str | None = None,
+        pseudo_label_view: str = "weak",
+        label_smoothing: float = 0.0,
+        ema_momentum: float = 0.995,
+        supervised_threshold=None,
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        networks.check_pair(teacher, student)
+        super().__init__(
+            student,
+            consistency=consistency,
+            consistency_weight=consistency_weight,
+            supervised_threshold=supervised_threshold,
+            label_smoothing=label_smoothing,
+            ema_momentum=ema_momentum,
+            name=name,
+        )
+        self.teacher = teacher
+        self.student = student
+        if isinstance(feedback, str) and feedback == "default":
+            feedback = feedback_module.HypergradientFeedback(weight=0.1)
+        self.feedback = feedback
+        self.pseudo_labels = _check_kind(pseudo_labels, feedback)
+        arguments.choice("pseudo_label_view", pseudo_label_view, VIEWS[1:])
+        self.pseudo_label_view = pseudo_label_view
+        self.seed = arguments.integer("seed", seed)
+        self.teacher_optimizer = None
+        self._track("teacher_loss", "supervised_loss")
+        if self.consistency is not None:
+            self._track("consistency_loss", "consistency_weight", "mask_rate")
+        self._track("student_loss", "pseudo_label_confidence")
+        if feedback is not None:
+            self._track("feedback_loss", "feedback_share", "h")
+
+    @property
+    def averaged_student(self) -> keras.Model:
+        """The student's moving average: what is evaluated and exported."""
+        return self.averaged
+
+    def compile(
+        self,
+        teacher_optimizer=None,
+        student_optimizer=None,
+        metrics=None,
+        weighted_metrics=None,
+        run_eagerly: bool = False,
+        jit_compile="auto",
+        steps_per_execution: int = 1,
+    ):
+        """Sets how the networks are trained.
+
+        Each optimizer has its own learning rate schedule. While the student's
+        learning rate is 0 (`schedules.Delayed`), there is no feedback.
+
+        Args:
+            teacher_optimizer: A Keras optimizer.
+            student_optimizer: Another one.
+            metrics: Keras metrics of the student's logits: in training those
+                on the labeled batch, in evaluation the average's.
+            weighted_metrics: The same, with sample and class weights.
+            run_eagerly: As Keras's.
+            jit_compile: As Keras's.
+            steps_per_execution: As Keras's.
+
+        Raises:
+            ValueError: If an optimizer is missing, is the same as the other,
+                keeps an average or accumulates gradients.
+        """
+        if teacher_optimizer is student_optimizer and isinstance(
+            teacher_optimizer, keras.optimizers.Optimizer
+        ):
+            raise ValueError(
+                "`teacher_optimizer` and `student_optimizer` must be two "
+                "objects: each keeps the momenta of its own network. "
+                "Received: one object for both"
+            )
+        self.teacher_optimizer = networks.check_optimizer(
+            teacher_optimizer, self.teacher, "teacher_optimizer"
+        )
+        super().compile(
+            optimizer=networks.check_optimizer(
+                student_optimizer, self.student, "student_optimizer"
+            ),
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            run_eagerly=run_eagerly,
+            jit_compile=jit_compile,
+            steps_per_execution=steps_per_execution,
+        )
+
+    def make_pseudo_labels(self, logits: tf.Tensor) -> tf.Tensor:
+        """Labels for unlabeled examples, from the teacher's logits.
+
+        Override it to label in another way: what comes back trains the
+        student, and is what the teacher answers for.
+
+        Args:
+            logits: Shape `(batch, num_classes)`.
+
+        Returns:
+            Rows of probabilities, of the same shape and dtype; one-hot for
+            hard labels.
+        """
+        if self.pseudo_labels == "soft":
+            return tf.nn.softmax(logits)
+        if self.pseudo_labels == "argmax":
+            labels = tf.argmax(logits, axis=-1)
+        else:
+            step = tf.convert_to_tensor(self.step)
+            seed = tf.stack([tf.constant(self.seed, tf.int64), step])
+            labels = tf.random.stateless_categorical(
+                logits, 1, distribution.replica_seed(seed)
+            )[:, 0]
+        return tf.one_hot(labels, self.num_classes, dtype=logits.dtype)
+
+    def train_step(self, data):
+        """One step of Meta Pseudo Labels (Pham et al., 2021, Algorithm 1)."""
+        x, y, sample_weight = self._unpack(data)
+        labels = y["labeled"] if isinstance(y, dict) else y
+        meta = _meta_batch(x, y, sample_weight)
+
+        # Teacher: look at all views, and label the unlabeled ones.
+        teacher_pass = self._forward(self.teacher, x)
+        logits = self._split(teacher_pass.logits, x)
+        taught = logits[self.pseudo_label_view]
+        pseudo_labels = tf.stop_gradient(self.make_pseudo_labels(taught))
+
+        # Student: learn from the pseudo labels alone, then meet the labels.
+        reaction = feedback_module.Reaction(
+            pseudo_labels, tf.nn.softmax(taught), *self._student_rate()
+        )
+        student_loss, student_logits = self._train_student(
+            x["strong"], meta, reaction
+        )
+
+        # Teacher: own gradient plus the feedback's, in one backward pass.
+        gradient, watch = self._logit_gradient(
+            logits, labels, sample_weight, reaction
+        )
+        self._apply(self.teacher_optimizer, teacher_pass, gradient)
+
+        watch["teacher_loss"] += teacher_pass.penalty
+        watch["student_loss"] = student_loss
+        watch["pseudo_label_confidence"] = confidence(taught)
+        self._finish_step(self.student, watch)
+        self.update_loss(reaction.loss_after)
+        return self.compute_metrics(x, meta.labels, student_logits, meta.weight)
+
+    def _student_rate(self):
+        """The student's learning rate, and whether it moves at all."""
+        rate = tf.convert_to_tensor(self.optimizer.learning_rate)
+        return rate, rate > 0
+
+    def _train_student(self, strong, meta, reaction):
+        """Moves the student, and sees what this did to its labeled loss.
+
+        BatchNorm and dropout are in training mode in every pass. Only the
+        update, on the strong view, leaves a trace in statistics and seeds; the
+        labeled loss is taken before and after from one snapshot of them, so
+        that it differs by the weights alone.
+
+        Args:
+            strong: Strong views.
+            meta: The `_MetaBatch`.
+            reaction: Is filled in with what the feedback needs.
+
+        Returns:
+            The student's loss, and its logits on the meta-batch afterwards.
+        """
+        form = self.feedback or feedback_module.Feedback()
+        variables = self.student.trainable_variables
+        snapshot = [
+            (variable, tf.identity(variable))
+            for variable in self.student.non_trainable_variables
+        ]
+        if form.uses_loss_difference:
+            before, _ = self._labeled_loss(snapshot, meta)
+            reaction.loss_before = distribution.mean(before)
+
+        label_tape, loss, gradients = self._student_gradients(
+            strong, reaction.pseudo_labels
+        )
+        distribution.apply_gradients(self.optimizer, gradients, variables)
+
+        # Only the tape that is used keeps what a backward pass needs.
+        with tf.GradientTape() as tape:
+            after, logits = self._labeled_loss(snapshot, meta)
+            scaled = self.optimizer.scale_loss(after)
+        reaction.loss_after = distribution.mean(after)
+        if form.uses_gradients:
+            reaction.gradients, reaction.labeled_gradients = (
+                self._unscaled_mean(x)
+                for x in (gradients, gradients_of(tape, scaled, variables))
+            )
+        if form.uses_label_gradient:
+            reaction.label_gradient = self._label_gradient(
+                label_tape, gradients, reaction
+            )
+        return loss, logits
+
+    def _student_gradients(self, strong, pseudo_labels):
+        """The student's loss and its gradients, recorded for the labels."""
+        with tf.GradientTape(watch_accessed_variables=False) as label_tape:
+            label_tape.watch(pseudo_labels)
+            with tf.GradientTape() as tape:
+                logits = self.student(strong, training=True)
+                loss = tf.reduce_mean(
+                    losses.crossentropy(
+                        pseudo_labels, logits, self.label_smoothing
+                    )
+                )
+                loss += penalty_of(self.student, loss.dtype)
+                scaled = self.optimizer.scale_loss(loss)
+                scaled /= distribution.num_replicas()
+            gradients = gradients_of(
+                tape, scaled, self.student.trainable_variables
+            )
+        return label_tape, loss, gradients
+
+    def _labeled_loss(self, snapshot, meta):
+        """The student's loss on the meta-batch, and its logits.
+
+        In training mode, as in its update, but nothing of it stays.
+        """
+        with keras.StatelessScope(state_mapping=snapshot):
+            logits = losses.as_float(self.student(meta.images, training=True))
+        values = losses.crossentropy(meta.labels, logits)
+        return weighted_mean(values, meta.weight), logits
+
+    def _unscaled_mean(self, gradients):
+        """Mean over replicas, without the loss scale of float16."""
+        scale = self.optimizer.scale_loss(1.0)
+        return distribution.mean(
+            [
+                gradient / tf.cast(scale, gradient.dtype)
+                for gradient in gradients
+            ]
+        )
+
+    def _label_gradient(self, label_tape, gradients, reaction):
+        """Derivative of `<g, v>` to the pseudo labels, times the batch size."""
+        labels = reaction.pseudo_labels
+        slope = label_tape.gradient(
+            gradients, labels, output_gradients=reaction.labeled_gradients
+        )
+        size = tf.shape(labels)[0] * distribution.num_replicas()
+        scale = tf.cast(self.optimizer.scale_loss(1.0), labels.dtype)
+        return slope * tf.cast(size, labels.dtype) / scale
+
+    def _logit_gradient(self, logits, labels, sample_weight, reaction):
+        """Gradient of the teacher's loss to its logits, and what to watch."""
+        views = [logits[view] for view in VIEWS]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(views)
+            own, watch = self._own_loss(logits, labels, sample_weight)
+            if self.feedback is not None:
+                coefficients, h = self.feedback(reaction, self.step)
+                feedback = tf.reduce_mean(
+                    losses.meta_pseudo_labels(
+                        reaction.pseudo_labels,
+                        logits[self.pseudo_label_view],
+                        coefficients,
+                    )
+                )
+        gradient = tf.concat(gradients_of(tape, own, views), axis=0)
+        watch["teacher_loss"] = own
+        if self.feedback is None:
+            return gradient, watch
+        reply = tf.concat(gradients_of(tape, feedback, views), axis=0)
+        watch["teacher_loss"] += feedback
+        watch["feedback_loss"] = feedback
+        watch["feedback_share"] = tf.math.divide_no_nan(
+            tf.norm(reply), tf.norm(gradient)
+        )
+        watch["h"] = h
+        return gradient + reply, watch
+
+    def get_compile_config(self):
+        """Arguments of `compile`, serialized."""
+        return self._compile_config_with(
+            teacher_optimizer=self.teacher_optimizer,
+            student_optimizer=self.optimizer,
+        )
+
+    def get_config(self):
+        """Arguments of `__init__`, serialized."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "teacher": serialize(self.teacher),
+            "student": serialize(self.student),
+            "feedback": self.feedback and serialize(self.feedback),
+            "pseudo_labels": self.pseudo_labels,
+            "pseudo_label_view": self.pseudo_label_view,
+            "seed": self.seed,
+        }
+
+
+class _MetaBatch(NamedTuple):
+    """The labeled examples on which the student is measured."""
+
+    images: Any
+    labels: tf.Tensor
+    weight: tf.Tensor | None
+
+
+def _meta_batch(x, y, sample_weight):
+    """The batch's own meta-batch, or its labeled examples."""
+    if isinstance(y, dict):
+        return _MetaBatch(x["meta"], y["meta"], None)
+    return _MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
+
+
+def _check_kind(pseudo_labels, feedback):
+    """The kind of pseudo labels, checked against what the feedback needs."""
+    if feedback is not None and not isinstance(
+        feedback, feedback_module.Feedback
+    ):
+        raise ValueError(
+            "`feedback` must be one of `mpl_keras.feedback` or None. "
+            f"Received: feedback={feedback!r}"
+        )
+    kinds = _KINDS if feedback is None else feedback.kinds
+    if pseudo_labels is None:
+        return kinds[0]
+    arguments.choice("pseudo_labels", pseudo_labels, _KINDS)
+    if pseudo_labels not in kinds:
+        hint = (
+            "; with soft labels its gradient would be exactly zero"
+            if pseudo_labels == "soft"
+            else ""
+        )
+        raise ValueError(
+            f"`pseudo_labels` must be one of {kinds} for "
+            f"{type(feedback).__name__}{hint}. Received: "
+            f"pseudo_labels={pseudo_labels!r}"
+        )
+    return pseudo_labels

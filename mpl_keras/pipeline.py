@@ -1,0 +1,247 @@
+"""From arrays and views to an endless stream of training batches.
+
+Batch number t is a pure function of (seed, t): which examples it holds, in
+which order, and every random value of their views. So a run that stopped after
+t steps goes on exactly with `start_step=t`.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras import arguments, augment, checks
+
+# Below it, sorting a whole pass is faster than `RandomIndexShuffle`, which
+# searches 65,536 places for the few that exist.
+_SMALL_SET = 1024
+
+
+def training_dataset(
+    data: Any,
+    labeled_batch_size: int,
+    unlabeled_batch_size: int,
+    *,
+    views: augment.Views | None = None,
+    steps_per_epoch: int | None = None,
+    seed: int = 0,
+    meta: str | tuple[Any, Any] | None = None,
+    start_step: int = 0,
+) -> tf.data.Dataset:
+    """Batches `({"labeled": x_l, "weak": x_w, "strong": x_s}, y_l)`, endless.
+
+    "weak" and "strong" are views of the same unlabeled examples, "labeled" is
+    a weak view. Each set is passed through again and again, in a new order each
+    time; a labeled batch larger than the set repeats it, each repeat with views
+    of its own.
+
+    Args:
+        data: Anything with `labeled`, a pair (x, y); `unlabeled`, x;
+            `num_classes`; and, unless `views` is given, `views`. Each x is an
+            array or a nested structure of arrays.
+        labeled_batch_size: Labeled examples in a batch.
+        unlabeled_batch_size: Unlabeled examples in a batch.
+        views: The weak and the strong view, stateless callables
+            `(x, seed) -> x` on a batch, which keep shapes and dtypes.
+        steps_per_epoch: Kept as an attribute of the returned dataset, by
+            default one pass over the unlabeled set. Models of this library
+            read it in `fit`; pass it to `fit` of other Keras models, because
+            the dataset is endless.
+        seed: Of order and views, in [0, 2**32).
+        meta: The batch from which feedback is measured. None: the labeled
+            batch. "strong": the key "meta" holds a strong view of the same
+            labeled examples. A pair (x, y) of arrays: "meta" holds weak views
+            of `labeled_batch_size` of these, and the second part of a batch is
+            `{"labeled": y_l, "meta": y_m}`.
+        start_step: Number of the first batch, to go on where a run stopped.
+
+    Raises:
+        ValueError: An argument is not what it must be; before any batch.
+
+    Example:
+    >>> from mpl_keras import datasets
+    >>> train = training_dataset(datasets.two_moons(), 6, 128, seed=1)
+    >>> x, y = next(iter(train))
+    >>> x["labeled"].shape, x["strong"].shape, train.steps_per_epoch
+    (TensorShape([6, 2]), TensorShape([128, 2]), 16)
+    """
+    sizes = (
+        arguments.integer("labeled_batch_size", labeled_batch_size, 1),
+        arguments.integer("unlabeled_batch_size", unlabeled_batch_size, 1),
+    )
+    seed = arguments.integer("seed", seed, 0, 2**32 - 1)
+    start_step = arguments.integer("start_step", start_step, 0)
+    sets = _checked_sets(data, meta)
+    if steps_per_epoch is None:
+        steps_per_epoch = -(-checks.num_examples(sets["unlabeled"]) // sizes[1])
+    steps_per_epoch = arguments.integer("steps_per_epoch", steps_per_epoch, 1)
+    views = _checked_views(views or getattr(data, "views", None), sets)
+
+    batch = _batch_function(sets, sizes, views, seed, isinstance(meta, str))
+    dataset = tf.data.Dataset.counter(start_step).map(
+        batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = (
+        tf.data.experimental.AutoShardPolicy.DATA
+    )
+    dataset = dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
+    dataset.steps_per_epoch = steps_per_epoch
+    return dataset
+
+
+def _batch_function(sets, sizes, views, seed, strong_meta):
+    """The function from a step number to the batch of that step."""
+    labeled = _Passes(sets["labeled"], sizes[0], _key(seed, "labeled order"))
+    unlabeled = _Passes(
+        sets["unlabeled"], sizes[1], _key(seed, "unlabeled order")
+    )
+    meta = None
+    if "meta" in sets:
+        meta = _Passes(sets["meta"], sizes[0], _key(seed, "meta order"))
+
+    def see(view, x, step, name):
+        seen = view(x, tf.bitcast(_mix(_key(seed, name), step), tf.int32))
+        # A view may lose the static shape, which networks build from.
+        return keras.tree.map_structure(
+            lambda new, old: tf.ensure_shape(new, old.shape), seen, x
+        )
+
+    def batch(step):
+        x, y = labeled(step)
+        x_u = unlabeled(step)
+        seen = {
+            "labeled": see(views.weak, x, step, "labeled"),
+            "weak": see(views.weak, x_u, step, "weak"),
+            "strong": see(views.strong, x_u, step, "strong"),
+        }
+        if strong_meta:
+            seen["meta"] = see(views.strong, x, step, "meta")
+        if meta is not None:
+            x_m, y_m = meta(step)
+            seen["meta"] = see(views.weak, x_m, step, "meta")
+            y = {"labeled": y, "meta": y_m}
+        return seen, y
+
+    return batch
+
+
+class _Passes:
+    """Batches from an endless sequence of passes, each in an order of its own.
+
+    Batch t holds positions tB to tB + B - 1 of that sequence. Nothing is
+    buffered: the example at a position is computed from the position.
+    """
+
+    def __init__(self, arrays: Any, batch_size: int, key: int):
+        """Copies the arrays into tensors, once, in the host's memory."""
+        with tf.device("CPU:0"):
+            self._tensors = keras.tree.map_structure(tf.constant, arrays)
+        self._size = checks.num_examples(arrays)
+        self._batch_size = batch_size
+        self._key = key
+
+    def __call__(self, step: tf.Tensor) -> Any:
+        """The batch of a step, an int64 scalar."""
+        batch = tf.range(self._batch_size, dtype=tf.int64)
+        position = step * self._batch_size + batch
+        few = self._size < _SMALL_SET
+        index = (self._sorted if few else self._shuffled)(position)
+        return keras.tree.map_structure(
+            lambda tensor: tf.gather(tensor, index), self._tensors
+        )
+
+    def _sorted(self, position: tf.Tensor) -> tf.Tensor:
+        """Examples in the order of random numbers, drawn for each pass."""
+        size = self._size
+        first = position[0] // size
+        # As many passes as a batch can touch.
+        passes = first + tf.range(
+            (self._batch_size - 2) // size + 2, dtype=tf.int64
+        )
+        counter = passes[:, tf.newaxis] * size + tf.range(size, dtype=tf.int64)
+        numbers = tf.bitcast(_mix(self._key, counter), tf.int64)
+        order = tf.argsort(numbers, axis=1, direction="DESCENDING")
+        return tf.gather(tf.reshape(order, [-1]), position - first * size)
+
+    def _shuffled(self, position: tf.Tensor) -> tf.Tensor:
+        """Examples by a permutation that is computed at single points."""
+        # For thousands of examples it reads the low 8 bits of each word of its
+        # seed, so that pass numbers as seeds would repeat after 256: three
+        # well-mixed words. The raw operation, because
+        # `tf.random.experimental.index_shuffle` takes no seed for each index.
+        shifts = tf.constant([0, 21, 42], tf.uint64)
+        bits = _mix(self._key, position // self._size)
+        words = tf.bitwise.right_shift(bits[:, tf.newaxis], shifts)
+        return tf.raw_ops.RandomIndexShuffle(
+            index=position % self._size,
+            seed=tf.cast(words, tf.int64),
+            max_index=tf.constant(self._size - 1, tf.int64),
+            rounds=4,
+        )
+
+
+def _key(seed: int, name: str) -> int:
+    """64 bits for one purpose, independent of those for another."""
+    entropy = np.random.SeedSequence([seed, *name.encode()])
+    return int(entropy.generate_state(1, np.uint64)[0])
+
+
+def _mix(key: int, counter: tf.Tensor) -> tf.Tensor:
+    """64 well-mixed bits, uint64, for each counter.
+
+    The mixing function of SplitMix64 (Steele et al., 2014).
+    """
+
+    def stir(z, shift, factor):
+        z ^= tf.bitwise.right_shift(z, tf.constant(shift, tf.uint64))
+        return z * tf.constant(factor, tf.uint64)
+
+    z = tf.cast(counter, tf.uint64) * tf.constant(0x9E3779B97F4A7C15, tf.uint64)
+    z = stir(z + tf.constant(key, tf.uint64), 30, 0xBF58476D1CE4E5B9)
+    return stir(stir(z, 27, 0x94D049BB133111EB), 31, 1)
+
+
+def _checked_sets(data: Any, meta: Any) -> dict[str, Any]:
+    """The arrays of each set by name, or an error that says what is wrong."""
+    labeled = _checked_pair(data.labeled, data.num_classes, "data.labeled")
+    unlabeled = checks.examples(data.unlabeled, "data.unlabeled")
+    checks.same_form(unlabeled, labeled[0], "data.unlabeled", "data.labeled[0]")
+    sets = {"labeled": labeled, "unlabeled": unlabeled}
+    if isinstance(meta, (tuple, list)) and len(meta) == 2:
+        sets["meta"] = _checked_pair(meta, data.num_classes, "meta")
+        checks.same_form(
+            sets["meta"][0], labeled[0], "meta[0]", "data.labeled[0]"
+        )
+    elif meta is not None and not (isinstance(meta, str) and meta == "strong"):
+        raise ValueError(
+            '`meta` must be None, "strong" or a pair (x, y) of arrays. '
+            f"Received: meta={meta!r}"
+        )
+    return sets
+
+
+def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
+    return checks.pair(*pair, num_classes, f"{name}[0]", f"{name}[1]")
+
+
+def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
+    """The views, each of them tried on two examples."""
+    if not isinstance(views, augment.Views):
+        raise ValueError(
+            "`views` must be given, as mpl_keras.augment.Views: this data has "
+            f"none that fit by default. Received: views={views!r}"
+        )
+    few = keras.tree.map_structure(
+        lambda array: tf.constant(array[:2]), sets["unlabeled"]
+    )
+    for name in ("weak", "strong"):
+        seen = getattr(views, name)(few, tf.constant([0, 0]))
+        checks.same_form(seen, few, f"views.{name}(x)", "x")
+        if checks.num_examples(seen) != checks.num_examples(few):
+            raise ValueError(
+                f"`views.{name}` must keep the number of examples. Received: "
+                f"{checks.num_examples(seen)} for {checks.num_examples(few)}"
+            )
+    return views

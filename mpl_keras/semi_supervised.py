@@ -1,0 +1,462 @@
+"""What `MetaPseudoLabels` and `UDA` share.
+
+The teacher's own loss (supervised + consistency), a counted step, the averaged
+network that people evaluate and deploy, and what makes both good Keras models:
+metrics, `fit`, `export`, saving.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mpl_keras import (
+    arguments,
+    averaging,
+    batches,
+    checks,
+    distribution,
+    export,
+    losses,
+    networks,
+    schedules,
+)
+
+VIEWS = ("labeled", "weak", "strong")
+
+
+class SemiSupervisedModel(distribution.DistributedModel):
+    """Base class: a network with UDA's loss, and the average of one.
+
+    Args:
+        average_of: The network whose moving average is evaluated.
+        consistency: A `ConsistencyLoss`, None, or "default".
+        consistency_weight: A number or a schedule.
+        supervised_threshold: None, or a number or schedule: the threshold of
+            training signal annealing.
+        label_smoothing: In `[0, 1)`.
+        ema_momentum: In `[0, 1)`.
+        name: Of the model.
+    """
+
+    def __init__(
+        self,
+        average_of: keras.Model,
+        *,
+        consistency,
+        consistency_weight,
+        supervised_threshold,
+        label_smoothing: float,
+        ema_momentum: float,
+        name: str | None,
+    ):
+        # The average casts its inputs itself, each layer by its own policy.
+        super().__init__(name=name, dtype="float32", autocast=False)
+        if isinstance(consistency, str) and consistency == "default":
+            consistency = losses.ConsistencyLoss(temperature=0.7, threshold=0.6)
+        if consistency is not None and not isinstance(
+            consistency, losses.ConsistencyLoss
+        ):
+            raise ValueError(
+                "`consistency` must be an `mpl_keras.losses.ConsistencyLoss` "
+                f"or None. Received: consistency={consistency!r}"
+            )
+        self.consistency = consistency
+        self.consistency_weight = schedules.check_schedule(
+            "consistency_weight", consistency_weight, least=0
+        )
+        self.supervised_threshold = supervised_threshold
+        if supervised_threshold is not None:
+            schedules.check_schedule(
+                "supervised_threshold", supervised_threshold, least=0
+            )
+        arguments.number("label_smoothing", label_smoothing, 0, below=1)
+        arguments.number("ema_momentum", ema_momentum, 0, below=1)
+        self.label_smoothing = label_smoothing
+        self.ema_momentum = ema_momentum
+        self.num_classes = networks.output_width(average_of)
+        self.averaged = averaging.clone(average_of)
+        self.step = self._state("step", (), "zeros", "int64")
+        self._add_alignment()
+        self._trackers = {}
+        self._evaluating = False
+        self.built = True
+
+    def _state(self, name, shape, initializer, dtype="float32"):
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    def _add_alignment(self):
+        """Running class marginals, for distribution alignment."""
+        self.predicted_marginal = self.labeled_marginal = None
+        if self._prior is None:
+            return
+        shape = (self.num_classes,)
+        if not isinstance(self._prior, str):
+            if len(self._prior) != self.num_classes:
+                raise ValueError(
+                    "`distribution_alignment` must be one probability per "
+                    f"class, {self.num_classes}. Received: {self._prior}"
+                )
+        uniform = keras.initializers.Constant(1.0 / self.num_classes)
+        self.predicted_marginal = self._state("predicted", shape, uniform)
+        self.labeled_marginal = self._state("labeled", shape, uniform)
+
+    @property
+    def _prior(self):
+        return self.consistency and self.consistency.distribution_alignment
+
+    def _track(self, *names):
+        for name in names:
+            self._trackers[name] = keras.metrics.Mean(name=name)
+
+    # The network that people use is the average.
+
+    def call(self, inputs, training=None):
+        """Logits of the averaged network, in inference mode.
+
+        Args:
+            inputs: What the network takes.
+            training: Not used: the average is never trained.
+
+        Returns:
+            Logits, shape `(batch, num_classes)`.
+        """
+        del training
+        return self.averaged(inputs, training=False)
+
+    def export(self, filepath, *args, overwrite: bool = False, **kwargs):
+        """Writes the averaged network as a SavedModel, or as Keras can.
+
+        The result needs neither mpl_keras nor Keras to be served.
+
+        Args:
+            filepath: Folder (SavedModel) or file to write. It appears when it
+                is complete.
+            *args: `keras.Model.export`'s.
+            overwrite: Whether to replace what is there.
+            **kwargs: `keras.Model.export`'s, such as `format`.
+
+        Raises:
+            FileExistsError: If there is something at `filepath`, and it is not
+                to be overwritten.
+        """
+        export.write_network(
+            self.averaged, filepath, *args, overwrite=overwrite, **kwargs
+        )
+
+    # The loss of UDA.
+
+    def _unpack(self, data):
+        """Views, labels and weights of a batch, checked as far as shapes go."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batches.check(x, y, sample_weight, self.num_classes)
+        return x, y, sample_weight
+
+    def _forward(self, network, x, views=VIEWS):
+        """A recorded training pass over several views in one batch.
+
+        One pass is cheaper than three, and lets BatchNorm see labeled and
+        unlabeled examples together; it updates the moving statistics once.
+        """
+        images = tf.nest.map_structure(
+            lambda *parts: tf.concat(parts, axis=0), *(x[v] for v in views)
+        )
+        with tf.GradientTape() as tape:
+            logits = losses.as_float(network(images, training=True))
+            penalty = penalty_of(network, logits.dtype)
+        return _Pass(network, tape, logits, penalty)
+
+    def _split(self, logits, x, views=VIEWS):
+        """Splits the logits of a concatenated batch into its views."""
+        sizes = [tf.shape(tf.nest.flatten(x[view])[0])[0] for view in views]
+        return dict(zip(views, tf.split(logits, sizes), strict=True))
+
+    def _apply(self, optimizer, recorded, gradient):
+        """Updates a network, given the gradient to its logits."""
+        scale = optimizer.scale_loss(1.0) / distribution.num_replicas()
+        scale = tf.cast(scale, gradient.dtype)
+        variables = recorded.network.trainable_variables
+        gradients = gradients_of(
+            recorded.tape,
+            [recorded.logits, recorded.penalty],
+            variables,
+            [gradient * scale, tf.ones_like(recorded.penalty) * scale],
+        )
+        distribution.apply_gradients(optimizer, gradients, variables)
+
+    def _supervised_loss(self, labels, logits, sample_weight):
+        values = losses.crossentropy(labels, logits, self.label_smoothing)
+        if self.supervised_threshold is not None:
+            threshold = schedules.value_at(self.supervised_threshold, self.step)
+            mask = losses.annealing_mask(labels, logits, threshold)
+            kept = distribution.mean(tf.reduce_mean(mask))
+            values = tf.math.divide_no_nan(values * mask, kept)
+        return weighted_mean(values, sample_weight)
+
+    def _own_loss(self, logits, y, sample_weight):
+        """Supervised + weight * consistency, and values to watch.
+
+        One number per replica: the mean over its share of the batch.
+        """
+        supervised = self._supervised_loss(y, logits["labeled"], sample_weight)
+        watch = {"supervised_loss": supervised}
+        if self.consistency is None:
+            return supervised, watch
+        weak = self._align(logits["weak"], y)
+        consistency = tf.reduce_mean(
+            self.consistency.call(weak, logits["strong"])
+        )
+        weight = schedules.value_at(self.consistency_weight, self.step)
+        weight = tf.cast(weight, consistency.dtype)
+        watch["consistency_loss"] = consistency
+        watch["consistency_weight"] = weight
+        watch["mask_rate"] = tf.reduce_mean(self.consistency.mask(weak))
+        return supervised + weight * consistency, watch
+
+    def _align(self, weak, y):
+        """Distribution alignment of the weak logits, where asked for."""
+        weak = tf.stop_gradient(weak)
+        if self._prior is None:
+            return weak
+        momentum = self.consistency.alignment_momentum
+        marginals = [
+            tf.reduce_mean(tf.nn.softmax(weak), axis=0),
+            tf.reduce_mean(losses.dense_labels(y, self.num_classes), axis=0),
+        ]
+        marginals = distribution.mean(
+            [tf.cast(marginal, tf.float32) for marginal in marginals]
+        )
+        states = [self.predicted_marginal, self.labeled_marginal]
+        marginals = [
+            momentum * state + (1.0 - momentum) * new
+            for state, new in zip(states, marginals, strict=True)
+        ]
+        distribution.assign(states, marginals)
+        predicted, prior = marginals
+        if self._prior == "uniform":
+            prior = tf.fill([self.num_classes], 1.0 / self.num_classes)
+        elif self._prior != "labeled":
+            prior = tf.constant(self._prior)
+        return losses.align_logits(weak, prior, predicted)
+
+    def _finish_step(self, network, watch):
+        """Averages the network, counts the step, shows the values."""
+        momentum = averaging.momentum_at(self.step, self.ema_momentum)
+        averaging.update(self.averaged, network, momentum)
+        distribution.assign([self.step], [self.step + 1])
+        for name, tracker in self._trackers.items():
+            tracker.update_state(watch[name])
+
+    # Keras.
+
+    def test_step(self, data):
+        """Crossentropy and metrics of the averaged network on `(x, y)`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        logits = self(x, training=False)
+        values = losses.crossentropy(y, logits)
+        self.update_loss(weighted_mean(values, sample_weight), tf.size(values))
+        self.compute_metrics(x, y, logits, sample_weight)
+        return self._without_trackers(super().get_metrics_result())
+
+    def _without_trackers(self, result):
+        return {
+            name: value
+            for name, value in result.items()
+            if name not in self._trackers
+        }
+
+    def get_metrics_result(self):
+        """Values of all metrics; in evaluation of those it measures."""
+        result = super().get_metrics_result()
+        return self._without_trackers(result) if self._evaluating else result
+
+    def evaluate(self, *args, **kwargs):
+        """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
+        self._evaluating = True
+        try:
+            return super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def test_on_batch(self, *args, **kwargs):
+        """As `keras.Model.test_on_batch`, of the averaged network."""
+        self._evaluating = True
+        try:
+            return super().test_on_batch(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+        """As `keras.Model.fit`, on batches of labeled and unlabeled views.
+
+        Args:
+            x: A dataset of `({"labeled", "weak", "strong"}, y)`, as
+                `pipeline.training_dataset` makes it, whose number of steps per
+                epoch is taken from it. Or arrays under these names, all of one
+                length.
+            y: Labels, where `x` holds arrays.
+            batch_size: Where `x` holds arrays.
+            epochs: Number of epochs.
+            **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
+                without views, and is classified by the averaged network.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: Before the first step, if the data are not of this
+                form.
+        """
+        if isinstance(x, tf.data.Dataset):
+            kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
+            kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
+            data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
+            batches.check(*data, self.num_classes)
+        elif isinstance(x, dict):
+            batches.check(x, y, kwargs.get("sample_weight"), self.num_classes)
+            checks.labels(y, self.num_classes)
+        return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def train_on_batch(self, x, y=None, *args, **kwargs):
+        """As `keras.Model.train_on_batch`, on one batch of views."""
+        batches.check(x, y, None, self.num_classes)
+        for name, labels in (y if isinstance(y, dict) else {"y": y}).items():
+            checks.labels(labels, self.num_classes, name)
+        return super().train_on_batch(x, y, *args, **kwargs)
+
+    # Keras saves no seeds of random layers; without them a resumed training
+    # would see other dropout masks.
+
+    def save_own_variables(self, store):
+        """Saves the model's own state and the seeds of all layers."""
+        super().save_own_variables(store)
+        for index, seed in enumerate(self._seeds()):
+            store[f"seed_{index}"] = seed.numpy()
+
+    def load_own_variables(self, store):
+        """The inverse of `save_own_variables`."""
+        seeds = self._seeds()
+        for index, seed in enumerate(seeds):
+            seed.assign(store[f"seed_{index}"])
+        super().load_own_variables(
+            {
+                name: store[name]
+                for name in store.keys()
+                if not name.startswith("seed_")
+            }
+        )
+
+    def _seeds(self):
+        """States of all seed generators, in the order of the layers."""
+        weights = {id(variable) for variable in self.weights}
+        return [
+            variable
+            for variable in self.variables
+            if id(variable) not in weights
+            and variable.name == "seed_generator_state"
+        ]
+
+    def _compile_config_with(self, **optimizers):
+        """Keras's own record of `compile`'s arguments, with our optimizers."""
+        config = super().get_compile_config()
+        names = "metrics", "weighted_metrics", "run_eagerly"
+        names += "jit_compile", "steps_per_execution"
+        config = {name: config[name] for name in names if name in config}
+        for name, optimizer in optimizers.items():
+            config[name] = keras.saving.serialize_keras_object(optimizer)
+        return config
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; the optimizers are ready to be loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def get_config(self):
+        """Arguments that both models have."""
+        return {
+            "name": self.name,
+            "consistency": self.consistency
+            and keras.saving.serialize_keras_object(self.consistency),
+            "consistency_weight": schedules.serialize(self.consistency_weight),
+            "supervised_threshold": schedules.serialize(
+                self.supervised_threshold
+            ),
+            "label_smoothing": self.label_smoothing,
+            "ema_momentum": self.ema_momentum,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(
+                    value, custom_objects=custom_objects
+                )
+                if isinstance(value, dict)
+                else value
+                for name, value in config.items()
+            }
+        )
+
+
+class _Pass(NamedTuple):
+    """A network's recorded forward pass."""
+
+    network: keras.Model
+    tape: tf.GradientTape
+    logits: tf.Tensor
+    penalty: tf.Tensor
+
+
+def penalty_of(network, dtype) -> tf.Tensor:
+    """Sum of the regularisers' losses in a network's last pass."""
+    return tf.add_n(
+        [tf.zeros((), dtype)] + [tf.cast(x, dtype) for x in network.losses]
+    )
+
+
+def gradients_of(tape, target, sources, output_gradients=None):
+    """Dense gradients, zeros where the target does not depend on a source."""
+    gradients = tape.gradient(
+        target,
+        sources,
+        output_gradients=output_gradients,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    return [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+
+def confidence(logits) -> tf.Tensor:
+    """Mean over the batch of the highest probability."""
+    return tf.reduce_mean(tf.reduce_max(tf.nn.softmax(logits), axis=-1))
+
+
+def weighted_mean(values, sample_weight):
+    """Mean over the batch of values, each times its weight."""
+    if sample_weight is not None:
+        weight = tf.cast(sample_weight, values.dtype)
+        values *= tf.reshape(weight, tf.shape(values))
+    return tf.reduce_mean(values)
+
+
+def _steps_per_epoch(dataset, kwargs):
+    """What the user says, or the dataset; raises if it would never end."""
+    steps = kwargs.get("steps_per_epoch")
+    if steps is None:
+        steps = getattr(dataset, "steps_per_epoch", None)
+    if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "`steps_per_epoch` must be given for a dataset without end. "
+            "(`pipeline.training_dataset` knows its own, but the dataset that "
+            "`map`, `prefetch` and the like make of it does not.) Received: "
+            "steps_per_epoch=None"
+        )
+    return steps

@@ -1,0 +1,47 @@
+"""Installs mpl_keras."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "mpl_keras/__init__.py").read_text()
+).group(1)
+
+EXAMPLES = ["matplotlib", "scikit-learn"]
+
+setup(
+    name="mpl_keras",
+    version=VERSION,
+    description="Meta Pseudo Labels and UDA for Keras 3 on TensorFlow",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["mpl_keras", "mpl_keras.*"]),
+    package_data={"mpl_keras": ["py.typed"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "absl-py",
+        # tensorflow-datasets imports it without saying so.
+        "importlib_resources",
+        "keras>=3.12",
+        "keras-cv",
+        "tensorflow>=2.20",
+        "tensorflow-datasets",
+    ],
+    extras_require={
+        "benchmarks": EXAMPLES,
+        "examples": EXAMPLES,
+        "tests": [*EXAMPLES, "build", "pytest", "pytest-xdist", "ruff"],
+    },
+    classifiers=[
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Typing :: Typed",
+    ],
+)
