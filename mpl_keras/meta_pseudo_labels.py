@@ -363,9 +363,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
         reply = tf.concat(gradients_of(tape, feedback, views), axis=0)
         watch["teacher_loss"] += feedback
         watch["feedback_loss"] = feedback
-        watch["feedback_share"] = tf.math.divide_no_nan(
-            tf.norm(reply), tf.norm(gradient)
+        sizes = distribution.mean(
+            [tf.reduce_sum(reply**2), tf.reduce_sum(gradient**2)]
         )
+        watch["feedback_share"] = tf.sqrt(tf.math.divide_no_nan(*sizes))
         watch["h"] = h
         return gradient + reply, watch
 

@@ -201,6 +201,8 @@ def test_a_subclass_with_get_config_is_cloned():
     randomize(network)
     copy = averaging.clone(network)
     assert type(copy) is Cloneable
+    # Before anybody calls it: it may be saved and exported as it is.
+    assert copy.built
     np.testing.assert_array_equal(copy(x), network(x))
     randomize(network, seed=1)
     averaging.update(copy, network, 0.0)

@@ -15,6 +15,8 @@ import mpl_keras
 from mpl_keras import feedback, losses, schedules
 
 NAN, INF = float("nan"), float("inf")
+X = np.zeros((4, 2), "float32")
+WIDE = np.zeros((4, 5), "float32")
 NUMBERS = ("0.5", NAN, INF, None, [0.5], True, 1j, np.zeros(2))
 
 
@@ -307,10 +309,12 @@ def test_a_network_that_cannot_be_cloned(make):
 def test_softmax_at_the_end_is_warned_of():
     network = make_net()
     network.layers[-1].activation = keras.activations.softmax
-    with pytest.warns(UserWarning, match="logits.*Received: model="):
+    with pytest.warns(UserWarning, match="logits.*Received: model=") as uda:
         mpl_keras.UDA(network)
-    with pytest.warns(UserWarning, match="logits.*Received: student="):
+    with pytest.warns(UserWarning, match="logits.*Received: student=") as mpl:
         mpl_keras.MetaPseudoLabels(make_net(), network)
+    # It points at the user's line, not at one of the library.
+    assert [w.filename for w in (uda[0], mpl[0])] == [__file__] * 2
 
 
 # Optimizers, as `compile` refuses them.
@@ -340,6 +344,12 @@ def test_optimizers(teacher, student, message):
     model = make_model(compiled=False)
     with pytest.raises(ValueError, match=message):
         model.compile(teacher_optimizer=teacher, student_optimizer=student)
+
+
+@pytest.mark.parametrize("optimizer", [None, sgd(use_ema=True)])
+def test_the_optimizer_of_uda(optimizer):
+    with pytest.raises(ValueError, match="`optimizer` must.*Received"):
+        make_model("uda", compiled=False).compile(optimizer)
 
 
 def test_one_optimizer_for_both():
@@ -387,11 +397,20 @@ def test_training_before_compile(kind):
         model.train_on_batch(views, y)
 
 
+@pytest.mark.parametrize("kind", ["mpl", "uda"])
+def test_a_model_without_optimizers_is_saved(kind, tmp_path):
+    model = make_model(kind, compiled=False)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    np.testing.assert_array_equal(
+        loaded.predict(X, verbose=0), model.predict(X, verbose=0)
+    )
+
+
 # Batches. Every wrong one goes through `train_on_batch`, `fit` with arrays,
 # and `fit` with a dataset.
 
-WIDE = np.zeros((4, 5), "float32")
-X = np.zeros((4, 2), "float32")
 BATCHES = {
     "no weak": (batch(weak=None)[0], [0, 1, 2, 0], "weak.*Received.*labeled"),
     "no strong": (batch(strong=None)[0], [0, 1, 2, 0], "'strong'.*Received"),
@@ -418,6 +437,11 @@ BATCHES = {
         [0, 1, 2, 0],
         "'weak' and 'strong'.*structure",
     ),
+    "dtypes": (
+        batch(strong=X.astype("uint8"))[0],
+        [0, 1, 2, 0],
+        "'weak' and 'strong'.*dtype.*float32.*uint8",
+    ),
     "float labels": (batch()[0], [0.0, 1.0, 2.0, 0.0], "integers.*float"),
     "float column": (
         batch()[0],
@@ -435,10 +459,17 @@ def as_dataset(x, y, size=2):
     return tf.data.Dataset.from_tensor_slices((x, np.asarray(y))).batch(size)
 
 
-@pytest.mark.parametrize("how", ["train_on_batch", "arrays", "dataset"])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        ("mpl", "train_on_batch"),
+        ("mpl", "arrays"),
+        ("mpl", "dataset"),
+        ("uda", "dataset"),
+    ],
+)
 @pytest.mark.parametrize("case", BATCHES)
-@pytest.mark.parametrize("kind", ["mpl", "uda"])
-def test_batches(kind, case, how):
+def test_batches(kind, how, case):
     x, y, message = BATCHES[case]
     model = make_model(kind)
     with refuses(model, message):
@@ -470,6 +501,16 @@ def test_values_of_labels(kind, how, y, message):
             model.train_on_batch(batch()[0], np.asarray(y))
         else:
             model.fit(batch()[0], np.asarray(y), verbose=0)
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_images_in_arrays_are_finite(value):
+    strong = X.copy()
+    strong[2, 1] = value
+    views, y = batch(strong=strong)
+    model = make_model()
+    with refuses(model, r"strong.*must be finite.*\(2, 1\)"):
+        model.fit(views, y, verbose=0)
 
 
 def test_labels_are_there():
@@ -554,7 +595,8 @@ def test_a_generator_of_wrong_batches(case):
     x, y, message = BATCHES[case]
     model = make_model()
     with refuses(model, message):
-        model.fit(((x, np.asarray(y)) for _ in range(3)), verbose=0)
+        generator = ((x, np.asarray(y)) for _ in range(3))
+        model.fit(generator, shuffle=False, verbose=0)
 
 
 @pytest.mark.parametrize("how", ["validation_data", "validation_split"])
@@ -587,6 +629,13 @@ def test_export_replaces_nothing_unless_asked_for(kind, tmp_path):
     assert (folder / "saved_model.pb").exists()
     assert not (folder / "thesis.txt").exists()
     assert [f.name for f in tmp_path.iterdir()] == ["student"]
+
+
+def test_export_replaces_a_file_where_asked_for(tmp_path):
+    model = make_model("uda")
+    (tmp_path / "student").write_text("old")
+    model.export(tmp_path / "student", overwrite=True, verbose=False)
+    assert (tmp_path / "student" / "saved_model.pb").exists()
 
 
 def test_export_into_an_empty_folder(tmp_path):

@@ -1,5 +1,7 @@
 """Each form of feedback, on reactions made by hand."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -385,6 +387,8 @@ def test_feedback_has_nothing_to_train():
 )
 def test_every_feedback_is_serializable(form):
     config = form.get_config()
+    arguments = set(inspect.signature(type(form).__init__).parameters)
+    assert arguments - {"self", "kwargs"} <= set(config)
     again = type(form).from_config(config)
     loaded = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(form)

@@ -43,6 +43,8 @@ ROOMS = {
     "pipeline": ("arguments", "augment", "checks"),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "schedules"),
+    # After training.
+    "export": (),
     # The models.
     "semi_supervised": (
         "arguments",
@@ -50,6 +52,7 @@ ROOMS = {
         "batches",
         "checks",
         "distribution",
+        "export",
         "losses",
         "networks",
         "schedules",
@@ -171,7 +174,7 @@ def public_objects():
                 yield pytest.param(value, id=f"{module.__name__}.{name}")
 
 
-@pytest.mark.parametrize("value", public_objects())
+@pytest.mark.parametrize("value", list(public_objects()))
 def test_what_is_public_is_documented(value):
     # Not inherited: `inspect.getdoc` would find Keras's.
     text = value.__doc__

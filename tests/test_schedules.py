@@ -1,5 +1,7 @@
 """Schedules: values, edges, graphs, configs, and inside an optimizer."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -91,6 +93,8 @@ def test_inside_a_graph_with_an_int64_step(schedule):
 @pytest.mark.parametrize("schedule", ALL, ids=lambda s: s.name)
 def test_every_schedule_is_serializable(schedule):
     config = schedule.get_config()
+    arguments = set(inspect.signature(type(schedule).__init__).parameters)
+    assert arguments - {"self"} <= set(config)
     again = type(schedule).from_config(config)
     loaded = keras.saving.deserialize_keras_object(
         keras.saving.serialize_keras_object(schedule)

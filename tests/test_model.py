@@ -1,0 +1,265 @@
+"""MetaPseudoLabels and UDA as Keras models: fit, metrics, callbacks."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras.datasets import from_arrays
+from mpl_keras.feedback import HypergradientFeedback, LossDifferenceFeedback
+from mpl_keras.pipeline import training_dataset
+
+TRAINING_ONLY = {
+    "teacher_loss",
+    "supervised_loss",
+    "consistency_loss",
+    "consistency_weight",
+    "mask_rate",
+    "student_loss",
+    "pseudo_label_confidence",
+    "feedback_loss",
+    "feedback_share",
+    "h",
+}
+
+
+def make_net():
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(8, activation="relu"),
+            layers.BatchNormalization(),
+            layers.Dense(3),
+        ]
+    )
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    x = rng.normal(size=(60, 4)) + 3 * np.eye(3, 4)[y]
+    x = x.astype("float32")
+    return from_arrays(
+        x[:6], y[:6], x[6:40], test=(x[40:], y[40:]), num_classes=3
+    )
+
+
+def make_model(kind="mpl", rate=0.05, **options):
+    keras.utils.set_random_seed(0)
+    if kind == "uda":
+        model = UDA(make_net())
+        model.compile(keras.optimizers.SGD(rate), metrics=["accuracy"])
+        return model
+    options.setdefault("feedback", HypergradientFeedback(0.1))
+    model = MetaPseudoLabels(make_net(), make_net(), **options)
+    model.compile(
+        teacher_optimizer=keras.optimizers.SGD(rate),
+        student_optimizer=keras.optimizers.SGD(rate),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def batches(data, steps=5):
+    return training_dataset(data, 6, 16, steps_per_epoch=steps, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["mpl", "uda"])
+def test_fit_learns_and_reports(kind, data):
+    model = make_model(kind)
+    history = model.fit(
+        batches(data, 40), validation_data=data.test, epochs=3, verbose=0
+    ).history
+    assert history["val_accuracy"][-1] > 0.8
+    assert int(model.step) == 120
+    trained = {name for name in history if not name.startswith("val_")}
+    if kind == "mpl":
+        assert trained == TRAINING_ONLY | {"loss", "accuracy"}
+        # METHOD: about a tenth, throughout.
+        assert 0.01 < history["feedback_share"][-1] < 0.5
+    # Only what validation measures, with nothing left over from training.
+    validated = set(history) - trained
+    assert validated == {"val_loss", "val_accuracy"}
+
+
+def test_logs_are_means_over_the_epoch(data):
+    # If a step returned other keys than get_metrics_result, Keras would log
+    # the last step's values.
+    model = make_model()
+    seen = []
+
+    class Steps(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.reset_metrics()
+
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append(float(logs["teacher_loss"]))
+
+    model.fit(batches(data, 4), verbose=0, callbacks=[Steps()])
+    again = make_model()
+    history = again.fit(batches(data, 4), verbose=0).history
+    assert history["teacher_loss"][0] == pytest.approx(np.mean(seen), rel=1e-5)
+    assert np.std(seen) > 1e-3
+
+
+def test_evaluate_predict_and_call_speak_of_the_average(data):
+    model = make_model()
+    model.fit(batches(data), verbose=0)
+    x, y = (np.concatenate(part) for part in zip(*data.test, strict=True))
+    logits = model.averaged_student(x, training=False).numpy()
+    assert np.abs(logits - model.student(x).numpy()).max() > 1e-3
+    np.testing.assert_allclose(model(x), logits, atol=1e-6)
+    np.testing.assert_allclose(model(x, training=True), logits, atol=1e-6)
+    np.testing.assert_allclose(model.predict(x, verbose=0), logits, atol=1e-5)
+    result = model.evaluate(data.test, verbose=0, return_dict=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert set(result) == {"loss", "accuracy"}
+    assert result["loss"] == pytest.approx(float(loss(y, logits)), rel=1e-5)
+    assert result["accuracy"] == pytest.approx(
+        np.mean(logits.argmax(-1) == y), rel=1e-5
+    )
+    # As arrays, and after training again.
+    assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(
+        result["loss"], rel=1e-5
+    )
+
+
+def test_evaluate_before_training(data):
+    model = make_model()
+    assert set(model.evaluate(data.test, verbose=0, return_dict=True)) == {
+        "loss",
+        "accuracy",
+    }
+    logs = model.test_on_batch(*next(iter(data.test)), return_dict=True)
+    assert set(logs) == {"loss", "accuracy"}
+    logs = model.train_on_batch(*next(iter(batches(data))), return_dict=True)
+    assert TRAINING_ONLY < set(logs)
+
+
+def test_validation_sample_weights(data):
+    model = make_model()
+    x, y = next(iter(data.test))
+    weight = np.where(y.numpy() == 0, 1.0, 0.0)
+    result = model.evaluate(x, y, sample_weight=weight, verbose=0)[0]
+    values = keras.losses.sparse_categorical_crossentropy(
+        y, model(x), from_logits=True
+    )
+    assert result == pytest.approx(np.mean(weight * values), rel=1e-5)
+
+
+def test_keras_callbacks(data, tmp_path):
+    model = make_model(rate=0.01)
+    path = str(tmp_path / "best.keras")
+    history = model.fit(
+        batches(data),
+        validation_data=data.test,
+        epochs=6,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.EarlyStopping(monitor="val_loss", min_delta=100),
+            keras.callbacks.ModelCheckpoint(path, monitor="val_loss"),
+            keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+        ],
+    ).history
+    assert len(history["loss"]) == 2  # stopped early
+    loaded = keras.saving.load_model(path)
+    x, _ = next(iter(data.test))
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
+    header = (tmp_path / "log.csv").read_text().splitlines()[0]
+    assert "val_loss" in header and "feedback_share" in header
+
+
+def test_reduce_on_plateau_acts_on_the_student(data):
+    model = make_model(rate=0.5)
+    model.fit(
+        batches(data),
+        validation_data=data.test,
+        epochs=3,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.ReduceLROnPlateau(
+                patience=1, min_delta=100, factor=0.1
+            )
+        ],
+    )
+    assert float(model.optimizer.learning_rate) < 0.06
+    assert float(model.teacher_optimizer.learning_rate) == 0.5
+
+
+@pytest.mark.parametrize(
+    "form", [HypergradientFeedback, LossDifferenceFeedback]
+)
+def test_steps_per_execution_changes_nothing(form, data):
+    weights = []
+    for steps in (1, 5):
+        keras.utils.set_random_seed(0)
+        model = MetaPseudoLabels(make_net(), make_net(), feedback=form())
+        model.compile("sgd", "sgd", steps_per_execution=steps)
+        model.fit(batches(data, 10), epochs=2, verbose=0)
+        weights.append(model.get_weights())
+        assert int(model.step) == 20
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_the_teacher_is_not_overwritten_at_the_end_of_fit(data):
+    # Keras writes an optimizer's averages into the first tracked weights.
+    # The average is a network of its own, and fit ends with what it trained.
+    model = make_model()
+    ends = []
+
+    class Last(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            ends.append(self.model.get_weights())
+
+    model.fit(batches(data), verbose=0, callbacks=[Last()])
+    for one, other in zip(ends[0], model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fit_takes_arrays_and_plain_datasets(data):
+    x, y = next(iter(batches(data)))
+    x = {name: np.array(value)[:6] for name, value in x.items()}
+    model = make_model()
+    model.fit(x, np.array(y), batch_size=3, epochs=2, verbose=0)
+    assert int(model.step) == 4
+    finite = tf.data.Dataset.from_tensors((x, y)).repeat(3)
+    model.fit(finite, epochs=2, verbose=0)
+    assert int(model.step) == 10
+
+
+def test_validation_data_as_arrays(data):
+    x, y = next(iter(data.test))
+    model = make_model()
+    history = model.fit(
+        batches(data),
+        validation_data=(x.numpy(), y.numpy()),
+        verbose=0,
+    ).history
+    assert "val_accuracy" in history
+
+
+def test_average_without_momentum_is_the_student(data):
+    model = make_model(ema_momentum=0.0)
+    model.fit(batches(data), verbose=0)
+    for one, other in zip(
+        model.averaged_student.get_weights(),
+        model.student.get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_one_seed_is_one_result(data):
+    weights = []
+    for _ in range(2):
+        model = make_model(
+            feedback=LossDifferenceFeedback(), pseudo_labels="sampled"
+        )
+        model.fit(batches(data), verbose=0)
+        weights.append(model.get_weights())
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(one, other)
