@@ -9,7 +9,7 @@ exported like any network.
 import keras
 import tensorflow as tf
 
-from mpl_keras import distribution
+from mpl_keras import distribution, networks
 
 
 def clone(network: keras.Model, argument: str = "student") -> keras.Model:
@@ -24,15 +24,11 @@ def clone(network: keras.Model, argument: str = "student") -> keras.Model:
         ValueError: If the network, or a layer in it, cannot be copied.
     """
     try:
-        if type(network) in (keras.Sequential, keras.Model) or isinstance(
-            network, keras.Sequential
-        ):
-            copy = keras.models.clone_model(network)
-        elif hasattr(network, "inputs"):
+        if hasattr(network, "inputs"):
             copy = keras.models.clone_model(network)
         else:
             copy = type(network).from_config(network.get_config())
-            copy.build_from_config(network.get_build_config() or {})
+            copy(networks.symbolic_inputs(network))
         copy.set_weights(network.get_weights())
     except Exception as error:
         raise ValueError(

@@ -50,9 +50,9 @@ def check(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
         )
     by_name = y if isinstance(y, dict) else {"labeled": y}
     for name, named in by_name.items():
-        _label_shape(named, x[name], name, num_classes)
+        check_labels(named, x[name], name, num_classes)
     if "meta" in x and not isinstance(y, dict):
-        _label_shape(y, x["meta"], "meta", num_classes)
+        check_labels(y, x["meta"], "meta", num_classes)
     _weight_shape(sample_weight, y)
 
 
@@ -60,6 +60,11 @@ def _shape(leaf):
     shape = leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)
     shape = tf.TensorShape(shape)
     return None if shape.rank is None else tuple(shape)
+
+
+def _dtype(leaf):
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    return tf.as_dtype(dtype).name
 
 
 def _differ(left, right):
@@ -85,6 +90,18 @@ def _same_shapes(left, right, left_name, right_name, whole):
         keras.tree.flatten(left), keras.tree.flatten(right), strict=True
     ):
         shapes = _shape(one), _shape(other)
+        if () in shapes:
+            raise ValueError(
+                f"The views {left_name!r} and {right_name!r} must be arrays or "
+                "tensors, or structures of them. Received: plain numbers (for "
+                "lists of numbers call np.asarray)"
+            )
+        types = _dtype(one), _dtype(other)
+        if types[0] != types[1]:
+            raise ValueError(
+                f"The views {left_name!r} and {right_name!r} must have the "
+                f"same dtype. Received: {types[0]} and {types[1]}"
+            )
         parts = shapes if whole else tuple(s and s[1:] for s in shapes)
         if _differ(*parts):
             same = "shape" if whole else "shape but for the batch size"
@@ -94,8 +111,8 @@ def _same_shapes(left, right, left_name, right_name, whole):
             )
 
 
-def _label_shape(y, x, name, num_classes):
-    """Raises unless labels are one per example, indices or one-hot."""
+def check_labels(y: Any, x: Any, name: str, num_classes: int) -> None:
+    """Raises unless labels are one per example of x, indices or one-hot."""
     what = (
         f"The labels of {name!r} must be integers of shape (batch,) or "
         f"(batch, 1), or rows of {num_classes} probabilities. "
@@ -121,14 +138,14 @@ def _weight_shape(sample_weight, y):
     if sample_weight is None:
         return
     y = y["labeled"] if isinstance(y, dict) else y
-    shapes = _shape(sample_weight), _shape(y)
-    if (
-        isinstance(sample_weight, dict)
-        or _differ(shapes[0] and shapes[0][:1], shapes[1] and shapes[1][:1])
-        or (shapes[0] and len(shapes[0]) > 2)
-    ):
+    weight = None if isinstance(sample_weight, dict) else _shape(sample_weight)
+    labels = _shape(y)
+    ok = weight is not None and len(weight) in (1, 2)
+    if ok:
+        ok = weight[1:] in ((), (1,), (None,))
+        ok = ok and not _differ(weight[:1], labels and labels[:1])
+    if not ok:
         raise ValueError(
             "`sample_weight` must be one number per labeled example, of shape "
-            f"(batch,). Received: shape {shapes[0]} for labels of shape "
-            f"{shapes[1]}"
+            f"(batch,). Received: shape {weight} for labels of shape {labels}"
         )

@@ -7,7 +7,7 @@ own step to the schedules.
 import keras
 import numpy as np
 
-from mpl_keras import arguments, checks, schedules
+from mpl_keras import arguments, checks, networks, schedules
 
 
 class _LossSchedule(keras.callbacks.Callback):
@@ -16,7 +16,10 @@ class _LossSchedule(keras.callbacks.Callback):
     def __init__(self, variable: keras.Variable, schedule):
         super().__init__()
         self._variable = variable
-        self.schedule = schedules.check_schedule("schedule", schedule, least=0)
+        most = 1 if variable.name == "threshold" else None
+        self.schedule = schedules.check_schedule(
+            "schedule", schedule, least=0, most=most
+        )
 
     def on_train_batch_begin(self, batch, logs=None):
         """Sets the number for the step that comes.
@@ -90,13 +93,17 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
     """Measures the quality of pseudo labels after each epoch.
 
     Adds to the epoch's logs, and so to `History` and to loggers that come
-    after it: `pseudo_label_confidence` (mean of the highest probability),
-    `pseudo_label_coverage` (share of examples above the threshold),
-    `pseudo_label_marginal_gap` (half the sum over classes of the difference
-    between the marginals of the pseudo labels and `expected_marginals`, in [0,
-    1]), and where the truth is known `pseudo_label_accuracy` and
-    `pseudo_label_accuracy_covered`. The marginals themselves are in the
-    attribute `marginals`, one row per epoch.
+    after it:
+
+    - `pseudo_label_mean_confidence`: mean of the highest probability;
+    - `pseudo_label_coverage`: share of examples above the threshold;
+    - `pseudo_label_marginal_gap`: total variation distance, in [0, 1], between
+      the class marginals of the pseudo labels and `expected_marginals`;
+    - `pseudo_label_accuracy` and `pseudo_label_accuracy_covered`, where the
+      truth is known.
+
+    The marginals themselves are in the attribute `marginals`, one row per
+    measurement.
 
     Example:
     >>> x = np.zeros((8, 2), "float32")
@@ -134,7 +141,12 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
     ):
         super().__init__()
         arguments.number("threshold", threshold, least=0, most=1)
-        self.x = x
+        if network is not None and not isinstance(network, keras.Model):
+            raise ValueError(
+                "`network` must be a `keras.Model` or None. Received: "
+                f"network={network!r}"
+            )
+        self.x = checks.examples(x, "x")
         self.y = y
         self.network = network
         self.threshold = threshold
@@ -143,6 +155,29 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         self.every = arguments.integer("every", every, least=1)
         self.marginals = []
 
+    def on_train_begin(self, logs=None):
+        """Checks the labels and marginals against the network's classes."""
+        network = self._labeler()
+        num_classes = getattr(network, "num_classes", None)
+        num_classes = num_classes or networks.output_width(network, "network")
+        if self.y is not None:
+            checks.same_length(self.x, self.y, "x", "y")
+            checks.labels(self.y, num_classes)
+        expected = self.expected_marginals
+        if expected is not None:
+            expected = np.asarray(expected, dtype="float64")
+            ok = expected.shape == (num_classes,) and (expected >= 0).all()
+            if not ok or not abs(expected.sum() - 1) <= 1e-4:
+                raise ValueError(
+                    f"`expected_marginals` must be {num_classes} "
+                    "probabilities that sum to 1. Received: "
+                    f"expected_marginals={self.expected_marginals}"
+                )
+
+    def _labeler(self):
+        """The network that labels."""
+        return self.network or getattr(self.model, "teacher", self.model)
+
     def on_epoch_end(self, epoch, logs=None):
         """Measures, and adds the values to the logs."""
         if (epoch + 1) % self.every == 0 and logs is not None:
@@ -150,8 +185,7 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
 
     def measure(self) -> dict[str, float]:
         """The values of now."""
-        network = self.network or getattr(self.model, "teacher", self.model)
-        logits = network.predict(self.x, self.batch_size, verbose=0)
+        logits = self._labeler().predict(self.x, self.batch_size, verbose=0)
         logits = np.asarray(logits, "float64")
         exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
         probabilities = exp / exp.sum(axis=-1, keepdims=True)
@@ -164,7 +198,7 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         expected = self.expected_marginals
         expected = 1 / num_classes if expected is None else expected
         values = {
-            "confidence": confidence.mean(),
+            "mean_confidence": confidence.mean(),
             "coverage": covered.mean(),
             "marginal_gap": np.abs(marginals - expected).sum() / 2,
         }

@@ -61,6 +61,8 @@ def write_network(
         network.export(target, *args, **kwargs)
         if os.path.isdir(filepath):
             shutil.rmtree(filepath)
+        elif os.path.isdir(target) and os.path.exists(filepath):
+            os.remove(filepath)
         os.replace(target, filepath)
 
 

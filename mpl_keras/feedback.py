@@ -207,6 +207,8 @@ class LossDifferenceFeedback(Feedback):
 
     def _remember(self, difference, centred, active):
         """Moves the running statistics, unless the student stood still."""
+        # One value that is not finite would stay in them forever.
+        active = tf.logical_and(active, tf.math.is_finite(difference))
         momentum = self.baseline_momentum
         momentum = 0.99 if momentum is None else momentum
         # The first values count fully, as in a plain mean.
@@ -267,7 +269,7 @@ class CosineFeedback(Feedback):
         """`h`, a scalar."""
         g, v = reaction.gradients, reaction.labeled_gradients
         norms = tf.linalg.global_norm(g) * tf.linalg.global_norm(v)
-        h = _inner(g, v) / tf.maximum(norms, _EPSILON)
+        h = tf.math.divide_no_nan(_inner(g, v), norms)
         return h, h
 
 

@@ -6,6 +6,7 @@ or, where the logits are float64, in float64.
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras import arguments
@@ -353,13 +354,18 @@ def _check_prior(prior):
             "distribution_alignment", prior, (None, "uniform", "labeled")
         )
         return prior
-    prior = [float(p) for p in prior]
-    if min(prior) < 0 or abs(sum(prior) - 1) > 1e-4:
+    try:
+        values = np.asarray(prior, dtype="float64")
+    except (TypeError, ValueError):
+        values = np.array([])
+    # Written so that NaN is refused as well.
+    ok = values.ndim == 1 and len(values) > 1 and (values >= 0).all()
+    if not ok or not abs(values.sum() - 1) <= 1e-4:
         raise ValueError(
             "`distribution_alignment` must be class probabilities that sum to "
-            f"1. Received: distribution_alignment={prior}"
+            f"1. Received: distribution_alignment={prior!r}"
         )
-    return prior
+    return values.tolist()
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -493,6 +499,21 @@ class MetaPseudoLabelsLoss(keras.losses.Loss):
         return meta_pseudo_labels(pseudo_labels, y_pred, feedback)
 
 
+def _check_consistency(consistency):
+    if not isinstance(consistency, ConsistencyLoss):
+        raise ValueError(
+            "`consistency` must be a `ConsistencyLoss` or None. Received: "
+            f"consistency={consistency!r}"
+        )
+    if consistency.distribution_alignment is not None:
+        raise ValueError(
+            "`consistency` must be without distribution alignment, whose "
+            "running marginals only `MetaPseudoLabels` and `UDA` keep. "
+            "Received: distribution_alignment="
+            f"{consistency.distribution_alignment!r}"
+        )
+
+
 @keras.saving.register_keras_serializable(_PACKAGE)
 class UDALoss(keras.losses.Loss):
     """UDA's whole loss: supervised + weight * consistency.
@@ -542,7 +563,10 @@ class UDALoss(keras.losses.Loss):
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         arguments.number("weight", weight, least=0)
-        self.consistency = consistency or ConsistencyLoss(dtype=dtype)
+        if consistency is None:
+            consistency = ConsistencyLoss(dtype=dtype)
+        _check_consistency(consistency)
+        self.consistency = consistency
         self.weight = _settable(weight, "weight")
         self.supervised = AnnealedCategoricalCrossentropy(
             threshold, label_smoothing, reduction=reduction, dtype=dtype

@@ -102,6 +102,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         networks.check_pair(teacher, student)
         super().__init__(
             student,
+            "student",
             consistency=consistency,
             consistency_weight=consistency_weight,
             supervised_threshold=supervised_threshold,
@@ -160,9 +161,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
             ValueError: If an optimizer is missing, is the same as the other,
                 keeps an average or accumulates gradients.
         """
-        if teacher_optimizer is student_optimizer and isinstance(
-            teacher_optimizer, keras.optimizers.Optimizer
-        ):
+        pair = teacher_optimizer, student_optimizer
+        same, other = (networks.inner_optimizer(x) for x in pair)
+        if same is other and isinstance(same, keras.optimizers.Optimizer):
             raise ValueError(
                 "`teacher_optimizer` and `student_optimizer` must be two "
                 "objects: each keeps the momenta of its own network. "
@@ -372,9 +373,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
     def get_compile_config(self):
         """Arguments of `compile`, serialized."""
-        return self._compile_config_with(
+        return self._serialized_compile(
             teacher_optimizer=self.teacher_optimizer,
-            student_optimizer=self.optimizer,
+            student_optimizer=getattr(self, "optimizer", None),
         )
 
     def get_config(self):
@@ -408,9 +409,8 @@ def _meta_batch(x, y, sample_weight):
 
 def _check_kind(pseudo_labels, feedback):
     """The kind of pseudo labels, checked against what the feedback needs."""
-    if feedback is not None and not isinstance(
-        feedback, feedback_module.Feedback
-    ):
+    known = isinstance(feedback, feedback_module.Feedback) and feedback.kinds
+    if feedback is not None and not known:
         raise ValueError(
             "`feedback` must be one of `mpl_keras.feedback` or None. "
             f"Received: feedback={feedback!r}"

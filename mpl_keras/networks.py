@@ -4,15 +4,14 @@ import warnings
 
 import keras
 
-_LOGITS = "Networks must output logits, without softmax or sigmoid at the end."
 
-
-def check(network, argument: str) -> None:
+def check(network, argument: str, stacklevel: int = 4) -> None:
     """Raises unless a network is a built Keras classifier.
 
     Args:
         network: What the user gave.
         argument: Its name in the error.
+        stacklevel: How far above a warning the user's line is.
 
     Raises:
         ValueError: If it is no Keras 3 model, not built, has nothing to
@@ -42,7 +41,7 @@ def check(network, argument: str) -> None:
             f"{argument}={network.name!r}, all of whose weights are frozen"
         )
     output_width(network, argument)
-    _warn_of_probabilities(network, argument)
+    _warn_of_probabilities(network, argument, stacklevel)
 
 
 def output_width(network: keras.Model, argument: str = "network") -> int:
@@ -67,36 +66,59 @@ def output_width(network: keras.Model, argument: str = "network") -> int:
     return shape[-1]
 
 
-def _output_shape(network):
-    if hasattr(network, "output_shape"):
-        return network.output_shape
+def symbolic_inputs(network: keras.Model):
+    """What a network was built for, as symbolic tensors."""
+    if isinstance(network, keras.Sequential):
+        return network.inputs[0]
+    if hasattr(network, "inputs"):
+        return network.input
     config = network.get_build_config() or {}
     shapes = config.get("shapes_dict") or {"": config.get("input_shape")}
-    return network.compute_output_shape(next(iter(shapes.values())))
+    return _tensors(next(iter(shapes.values())))
 
 
-def _warn_of_probabilities(network, argument):
+def _tensors(shape):
+    """Symbolic tensors for a structure of shapes."""
+    if isinstance(shape, dict):
+        return {name: _tensors(part) for name, part in shape.items()}
+    if all(size is None or isinstance(size, int) for size in shape):
+        # What the network takes may be of any batch size.
+        return keras.KerasTensor((None, *shape[1:]))
+    return [_tensors(part) for part in shape]
+
+
+def _output_shape(network):
+    """Shape of the one output, or the shapes of several."""
+    if isinstance(network, keras.Sequential):
+        outputs = network.outputs[0]
+    elif hasattr(network, "inputs"):
+        outputs = network.output
+    else:
+        outputs = network.compute_output_spec(symbolic_inputs(network))
+    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
+    return shapes
+
+
+def _warn_of_probabilities(network, argument, stacklevel):
     """A network that ends in a softmax trains, but hardly learns."""
     last = network
     while getattr(last, "layers", None):
-        last = last.layers[-1]
-    activation = getattr(last, "activation", None)
-    softmax = isinstance(last, keras.layers.Softmax)
-    if softmax or activation in (
-        keras.activations.softmax,
-        keras.activations.sigmoid,
-    ):
+        last = getattr(last, "operations", last.layers)[-1]
+    activation = getattr(last, "activation", last)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if name.lower() in ("softmax", "sigmoid"):
         warnings.warn(
-            f"{_LOGITS} Received: {argument}={network.name!r}, whose last "
-            f"layer is {last.name!r} of class {type(last).__name__}.",
-            stacklevel=4,
+            "Networks must output logits, without softmax or sigmoid at the "
+            f"end. Received: {argument}={network.name!r}, whose last layer is "
+            f"{last.name!r} of class {type(last).__name__}.",
+            stacklevel=stacklevel,
         )
 
 
 def check_pair(teacher: keras.Model, student: keras.Model) -> None:
     """Raises unless two networks can be teacher and student."""
-    check(teacher, "teacher")
-    check(student, "student")
+    check(teacher, "teacher", stacklevel=5)
+    check(student, "student", stacklevel=5)
     if teacher is student:
         raise ValueError(
             "`teacher` and `student` must be two models. Received: the same "
@@ -129,8 +151,14 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
             f"`{argument}` must be a `keras.optimizers.Optimizer` or the name "
             f"of one. Received: {argument}=None"
         )
-    optimizer = keras.optimizers.get(optimizer)
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    try:
+        optimizer = keras.optimizers.get(optimizer)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"`{argument}` must be a `keras.optimizers.Optimizer` or the name "
+            f"of one. Received: {argument}={optimizer!r}"
+        ) from error
+    inner = inner_optimizer(optimizer)
     if inner.use_ema:
         raise ValueError(
             f"`{argument}` must not use an average of its own: at the end of "
@@ -146,11 +174,16 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
         )
     if _is_half(network) and inner is optimizer:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    if optimizer.built:
+    if inner.built:
         _check_same_weights(inner, network, argument)
-    else:
+    if not optimizer.built:
         optimizer.build(network.trainable_variables)
     return optimizer
+
+
+def inner_optimizer(optimizer):
+    """The optimizer itself, where it is wrapped for float16's sake."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 def _check_same_weights(optimizer, network, argument):
@@ -163,6 +196,10 @@ def _check_same_weights(optimizer, network, argument):
 
 
 def _is_half(network):
-    return any(
-        layer.compute_dtype == "float16" for layer in (network, *network.layers)
+    """Whether something in the network computes in float16."""
+    return network.compute_dtype == "float16" or any(
+        _is_half(layer)
+        if hasattr(layer, "layers")
+        else (layer.compute_dtype == "float16")
+        for layer in network.layers
     )

@@ -165,7 +165,7 @@ class SignalAnnealing(LearningRateSchedule):
         }
 
 
-def check_schedule(name, value, least=None):
+def check_schedule(name, value, least=None, most=None):
     """Raises unless `value` is a schedule or a number; returns it."""
     if isinstance(value, LearningRateSchedule):
         return value
@@ -174,7 +174,7 @@ def check_schedule(name, value, least=None):
             f"`{name}` must be a number or a `keras.optimizers.schedules."
             f"LearningRateSchedule`. Received: {name}={value!r}"
         )
-    return arguments.number(name, value, least=least)
+    return arguments.number(name, value, least, most)
 
 
 def value_at(schedule, step) -> tf.Tensor:

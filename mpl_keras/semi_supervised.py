@@ -30,6 +30,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
 
     Args:
         average_of: The network whose moving average is evaluated.
+        argument: What the user calls it.
         consistency: A `ConsistencyLoss`, None, or "default".
         consistency_weight: A number or a schedule.
         supervised_threshold: None, or a number or schedule: the threshold of
@@ -42,6 +43,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
     def __init__(
         self,
         average_of: keras.Model,
+        argument: str,
         *,
         consistency,
         consistency_weight,
@@ -68,14 +70,14 @@ class SemiSupervisedModel(distribution.DistributedModel):
         self.supervised_threshold = supervised_threshold
         if supervised_threshold is not None:
             schedules.check_schedule(
-                "supervised_threshold", supervised_threshold, least=0
+                "supervised_threshold", supervised_threshold, 0, 1
             )
         arguments.number("label_smoothing", label_smoothing, 0, below=1)
         arguments.number("ema_momentum", ema_momentum, 0, below=1)
         self.label_smoothing = label_smoothing
         self.ema_momentum = ema_momentum
-        self.num_classes = networks.output_width(average_of)
-        self.averaged = averaging.clone(average_of)
+        self.num_classes = networks.output_width(average_of, argument)
+        self.averaged = averaging.clone(average_of, argument)
         self.step = self._state("step", (), "zeros", "int64")
         self._add_alignment()
         self._trackers = {}
@@ -260,6 +262,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
     def test_step(self, data):
         """Crossentropy and metrics of the averaged network on `(x, y)`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batches.check_labels(y, x, "evaluation", self.num_classes)
         logits = self(x, training=False)
         values = losses.crossentropy(y, logits)
         self.update_loss(weighted_mean(values, sample_weight), tf.size(values))
@@ -278,11 +281,13 @@ class SemiSupervisedModel(distribution.DistributedModel):
         result = super().get_metrics_result()
         return self._without_trackers(result) if self._evaluating else result
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
+        if y is not None:
+            checks.labels(y, self.num_classes)
         self._evaluating = True
         try:
-            return super().evaluate(*args, **kwargs)
+            return super().evaluate(x, y, *args, **kwargs)
         finally:
             self._evaluating = False
 
@@ -321,16 +326,45 @@ class SemiSupervisedModel(distribution.DistributedModel):
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
             batches.check(*data, self.num_classes)
         elif isinstance(x, dict):
-            batches.check(x, y, kwargs.get("sample_weight"), self.num_classes)
-            checks.labels(y, self.num_classes)
+            self._check_arrays(x, y, kwargs.get("sample_weight"))
+        if kwargs.get("validation_split"):
+            raise ValueError(
+                "`validation_split` must be 0: validation takes plain "
+                "examples, not views; pass them as `validation_data`. "
+                f"Received: validation_split={kwargs['validation_split']}"
+            )
+        if kwargs.get("validation_data") is not None:
+            self._check_validation(kwargs["validation_data"])
         return super().fit(x, y, batch_size, epochs, **kwargs)
 
-    def train_on_batch(self, x, y=None, *args, **kwargs):
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """As `keras.Model.train_on_batch`, on one batch of views."""
-        batches.check(x, y, None, self.num_classes)
+        self._check_arrays(x, y, sample_weight)
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def _check_arrays(self, x, y, sample_weight):
+        """Raises unless arrays are views and labels, values included."""
+        batches.check(x, y, sample_weight, self.num_classes)
+        checks.finite(x, "x")
         for name, labels in (y if isinstance(y, dict) else {"y": y}).items():
             checks.labels(labels, self.num_classes, name)
-        return super().train_on_batch(x, y, *args, **kwargs)
+
+    def _check_validation(self, data):
+        """Raises unless validation data are `(x, y)` for one network."""
+        if isinstance(data, tf.data.Dataset):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
+        elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
+            x, y = data[:2]
+        else:
+            return  # Keras's other kinds of data have no common form.
+        if isinstance(x, dict) and set(VIEWS) <= set(x):
+            raise ValueError(
+                "`validation_data` must be `(x, y)` with plain examples, as "
+                f"the network takes them. Received: the views {sorted(x)}"
+            )
+        batches.check_labels(y, x, "validation_data", self.num_classes)
+        if not isinstance(data, tf.data.Dataset):
+            checks.labels(y, self.num_classes, "validation_data[1]")
 
     # Keras saves no seeds of random layers; without them a resumed training
     # would see other dropout masks.
@@ -364,8 +398,10 @@ class SemiSupervisedModel(distribution.DistributedModel):
             and variable.name == "seed_generator_state"
         ]
 
-    def _compile_config_with(self, **optimizers):
+    def _serialized_compile(self, **optimizers):
         """Keras's own record of `compile`'s arguments, with our optimizers."""
+        if not self.compiled:
+            return None
         config = super().get_compile_config()
         names = "metrics", "weighted_metrics", "run_eagerly"
         names += "jit_compile", "steps_per_execution"

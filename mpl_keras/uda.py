@@ -69,6 +69,7 @@ class UDA(SemiSupervisedModel):
         networks.check(model, "model")
         super().__init__(
             model,
+            "model",
             consistency=consistency,
             consistency_weight=consistency_weight,
             supervised_threshold=supervised_threshold,
@@ -142,7 +143,9 @@ class UDA(SemiSupervisedModel):
 
     def get_compile_config(self):
         """Arguments of `compile`, serialized."""
-        return self._compile_config_with(optimizer=self.optimizer)
+        return self._serialized_compile(
+            optimizer=getattr(self, "optimizer", None)
+        )
 
     def get_config(self):
         """Arguments of `__init__`, serialized."""

@@ -116,7 +116,7 @@ def test_monitor_by_hand():
     )
     assert monitor.measure() == pytest.approx(
         {
-            "pseudo_label_confidence": 2.9 / 4,
+            "pseudo_label_mean_confidence": 2.9 / 4,
             "pseudo_label_coverage": 0.5,
             # |1/2 - 1/3| + |1/2 - 1/3| + |0 - 1/3| = 2/3, and half of it.
             "pseudo_label_marginal_gap": 1 / 3,
@@ -165,7 +165,7 @@ def test_truth_in_every_form(y):
 def test_without_truth_there_is_no_accuracy():
     monitor = callbacks.PseudoLabelMonitor(ROWS, network=fixed_net(ROWS))
     assert set(monitor.measure()) == {
-        "pseudo_label_confidence",
+        "pseudo_label_mean_confidence",
         "pseudo_label_coverage",
         "pseudo_label_marginal_gap",
     }
@@ -175,7 +175,7 @@ def test_monitor_survives_extreme_logits():
     rows = np.array([[1e4, 0.0], [-1e4, 0.0]], "float32")
     monitor = callbacks.PseudoLabelMonitor(rows, network=fixed_net(rows))
     values = monitor.measure()
-    assert values["pseudo_label_confidence"] == 1.0
+    assert values["pseudo_label_mean_confidence"] == 1.0
     assert values["pseudo_label_marginal_gap"] == 0.0
 
 

@@ -35,14 +35,14 @@ ROOMS = {
     "schedules": ("arguments",),
     # What differs between one replica and many.
     "distribution": (),
-    "averaging": ("distribution",),
+    "averaging": ("distribution", "networks"),
     "feedback": ("arguments", "distribution", "schedules"),
     # Data: files, then pixels, then batches.
     "augment": ("arguments",),
     "datasets": ("arguments", "augment", "checks"),
     "pipeline": ("arguments", "augment", "checks"),
     # For models of the user's own.
-    "callbacks": ("arguments", "checks", "schedules"),
+    "callbacks": ("arguments", "checks", "networks", "schedules"),
     # After training.
     "export": (),
     # The models.
