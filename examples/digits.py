@@ -17,10 +17,12 @@ import os
 import sys
 import time
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 import keras
 import matplotlib
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 import mpl_keras
 from mpl_keras import export, feedback, losses, schedules
@@ -296,6 +298,25 @@ def write_runs(rows, folder):
         json.dump({flag.name: flag.value for flag in settings}, file, indent=1)
 
 
+def check_flags(argv):
+    """Seeds and methods; raises before anything is written or trained."""
+    unknown = set(FLAGS.methods) - set(METHODS)
+    if argv[1:] or unknown or not FLAGS.methods:
+        raise app.UsageError(
+            f"Unknown arguments: {argv[1:]}"
+            if argv[1:]
+            else f"--methods must be of {METHODS}. Received: {FLAGS.methods}"
+        )
+    try:
+        seeds = [int(seed) for seed in FLAGS.seeds]
+        for seed in seeds:
+            mpl_keras.datasets.digits(FLAGS.num_labeled, seed)
+        export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+    except (ValueError, OSError) as error:
+        raise app.UsageError(str(error)) from error
+    return seeds, sorted(set(FLAGS.methods), key=METHODS.index)
+
+
 def print_table(accuracies):
     """Paired differences, then the means, MPL last."""
     base = accuracies.get("no_feedback")
@@ -309,17 +330,9 @@ def print_table(accuracies):
 
 def main(argv):
     """Trains every method with every seed, and compares."""
-    if argv[1:]:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    unknown = set(FLAGS.methods) - set(METHODS)
-    if unknown or not FLAGS.methods:
-        raise app.UsageError(
-            f"--methods must be of {METHODS}. Received: {FLAGS.methods}"
-        )
-    seeds = [int(seed) for seed in FLAGS.seeds]
+    logging.set_verbosity(logging.WARNING)
+    seeds, methods = check_flags(argv)
     folder = FLAGS.output_dir
-    export.prepare_folder(folder, FLAGS.overwrite, "--output_dir")
-    methods = sorted(set(FLAGS.methods), key=METHODS.index)
     print(
         f"{len(seeds) * len(methods)} runs of {FLAGS.steps:,} steps, "
         f"{FLAGS.num_labeled} labeled digits; results go to {folder}/"

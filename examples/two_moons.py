@@ -13,10 +13,12 @@ import csv
 import os
 import sys
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
 import keras
 import matplotlib
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 import mpl_keras
 from mpl_keras import augment, export, feedback, losses, schedules
@@ -70,14 +72,19 @@ def make_optimizer(wait=0):
     )
 
 
-def train(seed, with_feedback):
-    """Trains one pair of networks; gives the model, the data, accuracies."""
-    data = mpl_keras.datasets.two_moons(
+def load(seed):
+    """The points of a seed."""
+    return mpl_keras.datasets.two_moons(
         FLAGS.num_labeled,
         seed,
         num_points=FLAGS.num_points,
         noise=FLAGS.noise,
     )
+
+
+def train(seed, with_feedback):
+    """Trains one pair of networks; gives the model, the data, accuracies."""
+    data = load(seed)
     keras.utils.set_random_seed(seed)
     model = mpl_keras.MetaPseudoLabels(
         make_net(),
@@ -164,10 +171,16 @@ def draw_boundary(axis, net, data):
 
 def main(argv):
     """Trains with and without feedback, and compares."""
+    logging.set_verbosity(logging.WARNING)
     if argv[1:]:
         raise app.UsageError(f"Unknown arguments: {argv[1:]}")
-    seeds = [int(seed) for seed in FLAGS.seeds]
-    export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+    try:
+        seeds = [int(seed) for seed in FLAGS.seeds]
+        for seed in seeds:
+            load(seed)
+        export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+    except (ValueError, OSError) as error:
+        raise app.UsageError(str(error)) from error
     methods = {"no_feedback": False, "mpl": True}
     rows, columns = [], {}
     for index, seed in enumerate(seeds):

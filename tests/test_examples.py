@@ -1,0 +1,122 @@
+"""The examples and the README's quick start, run as people run them."""
+
+import csv
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+ROOT = pathlib.Path(__file__).parent.parent
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def run(script, *flags, cwd):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "examples" / script), *flags],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+    )
+
+
+def test_digits(tmp_path):
+    result = run(
+        "digits.py",
+        "--num_labeled=20",
+        "--seeds=3,4",
+        "--methods=mpl,supervised,no_feedback",
+        "--feedback_weight=0.1",
+        "--steps=40",
+        "--output_dir=out",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1]
+    assert re.fullmatch(r"mpl +\d+\.\d\d ± \d+\.\d\d", last)
+    assert "mpl minus no_feedback, paired:" in result.stdout
+    out = tmp_path / "out"
+    with open(out / "results.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["method"], row["seed"]) for row in rows] == [
+        (method, seed)
+        for seed in ("3", "4")
+        for method in ("supervised", "no_feedback", "mpl")
+    ]
+    mean = np.mean(
+        [float(row["accuracy"]) for row in rows if row["method"] == "mpl"]
+    )
+    assert float(last.split()[1]) == pytest.approx(mean, abs=0.006)
+    for name in ("curves.png", "confusion_matrix.png"):
+        assert (out / name).read_bytes().startswith(PNG)
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["steps"] == 40 and settings["seeds"] == ["3", "4"]
+    student = tf.saved_model.load(str(out / "student"))
+    assert student.serve(np.zeros((7, 8, 8, 1), "float32")).shape == (7, 10)
+
+    # A second start does not overwrite, and says so at once.
+    again = run("digits.py", "--output_dir=out", cwd=tmp_path)
+    assert again.returncode != 0
+    assert "--output_dir" in again.stderr and "out" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--methods=mpl,magic", "magic"),
+        ("--seeds=one", "one"),
+        ("--num_labeled=15", "num_labeled"),
+        ("--steps=0", "steps"),
+        ("surplus", "surplus"),
+    ],
+)
+def test_digits_refuses_wrong_flags_before_it_writes(flag, message, tmp_path):
+    result = run("digits.py", flag, "--output_dir=out", cwd=tmp_path)
+    assert result.returncode != 0
+    assert message in result.stderr + result.stdout
+    assert "seed 0:" not in result.stdout
+    assert not os.path.exists(tmp_path / "out")
+
+
+def test_two_moons(tmp_path):
+    result = run(
+        "two_moons.py",
+        "--seeds=0",
+        "--steps=60",
+        "--num_points=200",
+        "--output_dir=out",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert re.fullmatch(r"mpl +\d+\.\d\d", result.stdout.splitlines()[-1])
+    assert (tmp_path / "out/boundaries.png").read_bytes().startswith(PNG)
+
+
+def test_the_quick_start_of_the_readme(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 27
+    code += """
+accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
+assert accuracy > 0.7, accuracy
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    student = tf.saved_model.load(str(tmp_path / "student"))
+    assert student.serve(np.zeros((1, 8, 8, 1), "float32")).shape == (1, 10)
+
+
+def test_every_flag_has_help(tmp_path):
+    for script in ("digits.py", "two_moons.py"):
+        text = run(script, "--help", cwd=tmp_path).stdout
+        assert "--seeds" in text and "--output_dir" in text
