@@ -118,7 +118,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         self.pseudo_labels = _check_kind(pseudo_labels, feedback)
         arguments.choice("pseudo_label_view", pseudo_label_view, VIEWS[1:])
         self.pseudo_label_view = pseudo_label_view
-        self.seed = arguments.integer("seed", seed)
+        self.seed = arguments.integer("seed", seed, 0, 2**31 - 1)
         self.teacher_optimizer = None
         self._track("teacher_loss", "supervised_loss")
         if self.consistency is not None:
@@ -272,28 +272,35 @@ class MetaPseudoLabels(SemiSupervisedModel):
             before, _ = self._labeled_loss(snapshot, meta)
             reaction.loss_before = distribution.mean(before)
 
+        # Float16's loss scale, read once: applying gradients may change it.
+        scale = losses.as_float(self.optimizer.scale_loss(1.0))
         label_tape, loss, gradients = self._student_gradients(
-            strong, reaction.pseudo_labels
+            strong, reaction.pseudo_labels, scale
         )
         distribution.apply_gradients(self.optimizer, gradients, variables)
 
-        # Only the tape that is used keeps what a backward pass needs.
+        # Only a tape that is used keeps what a backward pass needs.
         with tf.GradientTape() as tape:
             after, logits = self._labeled_loss(snapshot, meta)
-            scaled = self.optimizer.scale_loss(after)
+            scaled = after * tf.cast(scale, after.dtype)
         reaction.loss_after = distribution.mean(after)
         if form.uses_gradients:
-            reaction.gradients, reaction.labeled_gradients = (
-                self._unscaled_mean(x)
-                for x in (gradients, gradients_of(tape, scaled, variables))
+            labeled_gradients = gradients_of(tape, scaled, variables)
+            reaction.labeled_gradients = _mean(labeled_gradients, scale)
+            reaction.gradients = _mean(
+                gradients, scale / distribution.num_replicas()
             )
         if form.uses_label_gradient:
-            reaction.label_gradient = self._label_gradient(
-                label_tape, gradients, reaction
+            labels = reaction.pseudo_labels
+            size = tf.shape(labels)[0] * distribution.num_replicas()
+            slope = label_tape.gradient(
+                gradients, labels, output_gradients=reaction.labeled_gradients
             )
+            slope *= tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype)
+            reaction.label_gradient = slope
         return loss, logits
 
-    def _student_gradients(self, strong, pseudo_labels):
+    def _student_gradients(self, strong, pseudo_labels, scale):
         """The student's loss and its gradients, recorded for the labels."""
         with tf.GradientTape(watch_accessed_variables=False) as label_tape:
             label_tape.watch(pseudo_labels)
@@ -305,7 +312,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
                     )
                 )
                 loss += penalty_of(self.student, loss.dtype)
-                scaled = self.optimizer.scale_loss(loss)
+                scaled = loss * tf.cast(scale, loss.dtype)
                 scaled /= distribution.num_replicas()
             gradients = gradients_of(
                 tape, scaled, self.student.trainable_variables
@@ -321,26 +328,6 @@ class MetaPseudoLabels(SemiSupervisedModel):
             logits = losses.as_float(self.student(meta.images, training=True))
         values = losses.crossentropy(meta.labels, logits)
         return weighted_mean(values, meta.weight), logits
-
-    def _unscaled_mean(self, gradients):
-        """Mean over replicas, without the loss scale of float16."""
-        scale = self.optimizer.scale_loss(1.0)
-        return distribution.mean(
-            [
-                gradient / tf.cast(scale, gradient.dtype)
-                for gradient in gradients
-            ]
-        )
-
-    def _label_gradient(self, label_tape, gradients, reaction):
-        """Derivative of `<g, v>` to the pseudo labels, times the batch size."""
-        labels = reaction.pseudo_labels
-        slope = label_tape.gradient(
-            gradients, labels, output_gradients=reaction.labeled_gradients
-        )
-        size = tf.shape(labels)[0] * distribution.num_replicas()
-        scale = tf.cast(self.optimizer.scale_loss(1.0), labels.dtype)
-        return slope * tf.cast(size, labels.dtype) / scale
 
     def _logit_gradient(self, logits, labels, sample_weight, reaction):
         """Gradient of the teacher's loss to its logits, and what to watch."""
@@ -405,6 +392,11 @@ def _meta_batch(x, y, sample_weight):
     if isinstance(y, dict):
         return _MetaBatch(x["meta"], y["meta"], None)
     return _MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
+
+
+def _mean(gradients, scale):
+    """Mean over the replicas of gradients, divided by a scale."""
+    return distribution.mean([g / tf.cast(scale, g.dtype) for g in gradients])
 
 
 def _check_kind(pseudo_labels, feedback):

@@ -100,7 +100,7 @@ def test_two_moons(tmp_path):
 def test_the_quick_start_of_the_readme(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     code = re.search(r"```python\n(.*?)```", text, re.DOTALL).group(1)
-    assert len([line for line in code.splitlines() if line.strip()]) <= 27
+    assert len([line for line in code.splitlines() if line.strip()]) <= 25
     code += """
 accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
 assert accuracy > 0.7, accuracy

@@ -506,3 +506,30 @@ def test_mixed_precision(policy, form):
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
     assert type(model.teacher_optimizer) is type(model.optimizer)
+
+
+def test_a_changing_loss_scale_does_not_reach_the_feedback():
+    # It doubles when the student's gradients are applied; what was scaled
+    # before must not be unscaled by the new one.
+    def share(policy, wrap):
+        keras.config.set_dtype_policy(policy)
+        try:
+            keras.utils.set_random_seed(1)
+            model = MetaPseudoLabels(
+                make_net(0.0),
+                make_net(0.0),
+                feedback=HypergradientFeedback(1.0, normalization=None),
+            )
+            model.compile("sgd", wrap(keras.optimizers.SGD(0.1)))
+            logs = model.train_on_batch(*make_batch(), return_dict=True)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        return logs["feedback_share"]
+
+    scaled = share(
+        "mixed_float16",
+        lambda sgd: keras.optimizers.LossScaleOptimizer(
+            sgd, initial_scale=1024.0, dynamic_growth_steps=1
+        ),
+    )
+    assert scaled == pytest.approx(share("float32", lambda sgd: sgd), rel=0.1)
