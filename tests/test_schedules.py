@@ -133,7 +133,9 @@ def test_value_at_takes_schedules_and_numbers():
         assert float(value) == expected
 
 
-@pytest.mark.parametrize("schedule", [0.5, None, ALL[1]], ids=str)
+@pytest.mark.parametrize(
+    "schedule", [0.5, None, ALL[1]], ids=["number", "none", "schedule"]
+)
 def test_serialize_and_back(schedule):
     again = schedules.deserialize(schedules.serialize(schedule))
     if isinstance(schedule, schedules.Delayed):
