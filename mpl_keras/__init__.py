@@ -3,17 +3,29 @@
 Training a classifier with few labels and many unlabeled examples.
 """
 
-import keras
+import os
+import sys
 
-if keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "mpl_keras trains with TensorFlow's gradient tapes: the Keras backend "
-        "must be 'tensorflow'. Set the environment variable "
-        "KERAS_BACKEND=tensorflow before Keras is imported. Received: "
-        f"KERAS_BACKEND={keras.backend.backend()}"
-    )
 
-from mpl_keras import (  # noqa: E402  (the backend is checked first)
+def _check_backend(backend):
+    if backend != "tensorflow":
+        raise ImportError(
+            "mpl_keras trains with TensorFlow's gradient tapes: the Keras "
+            "backend must be 'tensorflow'. Set the environment variable "
+            "KERAS_BACKEND=tensorflow before Keras is imported. Received: "
+            f"{backend!r}"
+        )
+
+
+if "keras" not in sys.modules:
+    # Importing Keras fails where the other backend is not installed.
+    _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
+
+import keras  # noqa: E402
+
+_check_backend(keras.backend.backend())
+
+from mpl_keras import (  # noqa: E402
     augment,
     callbacks,
     datasets,

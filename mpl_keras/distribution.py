@@ -66,6 +66,11 @@ def assign(variables, values) -> None:
     tf.distribute.get_replica_context().merge_call(update, args=(values,))
 
 
+def optimized_variables(optimizer) -> list:
+    """The variables for which a Keras optimizer was built."""
+    return list(optimizer._trainable_variables)
+
+
 class DistributedModel(keras.Model):
     """A model whose metrics are built for labels, not for the whole input.
 

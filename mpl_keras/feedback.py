@@ -24,7 +24,6 @@ import tensorflow as tf
 from mpl_keras import arguments, distribution, schedules
 
 _PACKAGE = "mpl_keras"
-_EPSILON = 1e-12
 
 
 @dataclasses.dataclass
@@ -201,7 +200,7 @@ class LossDifferenceFeedback(Feedback):
             h = h - tf.cast(self.baseline, h.dtype)
         variance = self._remember(difference, h, reaction.active)
         if self.normalization == "std":
-            h = h * tf.math.rsqrt(tf.cast(variance, h.dtype) + _EPSILON)
+            h = tf.math.divide_no_nan(h, tf.sqrt(tf.cast(variance, h.dtype)))
             h = tf.clip_by_value(h, -self.clip, self.clip)
         return h, difference
 

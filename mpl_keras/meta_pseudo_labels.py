@@ -262,7 +262,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         Returns:
             The student's loss, and its logits on the meta-batch afterwards.
         """
-        form = self.feedback or feedback_module.Feedback()
+        # The base class needs nothing.
+        form = self.feedback or feedback_module.Feedback
         variables = self.student.trainable_variables
         snapshot = [
             (variable, tf.identity(variable))

@@ -4,6 +4,8 @@ import warnings
 
 import keras
 
+from mpl_keras import distribution
+
 
 def check(network, argument: str, stacklevel: int = 4) -> None:
     """Raises unless a network is a built Keras classifier.
@@ -187,7 +189,7 @@ def inner_optimizer(optimizer):
 
 
 def _check_same_weights(optimizer, network, argument):
-    known = {id(v) for v in optimizer._trainable_variables}
+    known = {id(v) for v in distribution.optimized_variables(optimizer)}
     if known != {id(v) for v in network.trainable_variables}:
         raise ValueError(
             f"`{argument}` must be a new optimizer. Received: one that was "

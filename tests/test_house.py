@@ -29,7 +29,7 @@ ROOMS = {
     "arguments": (),
     "batches": (),
     "checks": (),
-    "networks": (),
+    "networks": ("distribution",),
     # Formulas and values that depend on the step.
     "losses": ("arguments",),
     "schedules": ("arguments",),
@@ -238,21 +238,17 @@ def test_another_backend_is_refused():
     assert result.returncode == 1
     error = result.stderr.strip().splitlines()[-1]
     assert error.startswith("ImportError: mpl_keras"), error
-    for part in ("'tensorflow'", "KERAS_BACKEND=tensorflow", "=jax"):
+    for part in ("'tensorflow'", "KERAS_BACKEND=tensorflow", "'jax'"):
         assert part in error
 
 
-@pytest.mark.parametrize("backend", ["jax", "torch"])
+@pytest.mark.parametrize("backend", ["jax", "torch", "numpy"])
 def test_a_backend_by_its_variable(backend):
-    """Where the backend is there, our error; where it is not, Keras's."""
+    """Our error, also where that backend is not installed."""
     result = python("import mpl_keras", KERAS_BACKEND=backend)
-    assert result.returncode == 1
-    error = result.stderr.strip().splitlines()[-1]
-    if importlib.util.find_spec(backend):
-        assert error.startswith("ImportError: mpl_keras"), error
-    else:
-        assert error.startswith("ModuleNotFoundError"), error
-        assert backend in error
+    assert result.returncode != 0
+    for part in ("ImportError", "KERAS_BACKEND=tensorflow", f"'{backend}'"):
+        assert part in result.stderr
 
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
