@@ -89,8 +89,9 @@ class DistributedModel(keras.Model):
         if metrics.built:
             return
         if data_batch is None:
-            for _, _, batches in iterator:
-                data_batch = next(batches)
+            for step in iterator:
+                # (step, batches), and in newer versions (begin, end, batches).
+                data_batch = next(step[-1])
                 break
         labels = keras.utils.unpack_x_y_sample_weight(data_batch)[1]
         if isinstance(labels, dict):

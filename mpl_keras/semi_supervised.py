@@ -326,7 +326,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
             batches.check(*data, self.num_classes)
         elif isinstance(x, dict):
-            self._check_arrays(x, y, kwargs.get("sample_weight"))
+            y = self._checked_labels(x, y, kwargs.get("sample_weight"))
         if kwargs.get("validation_split"):
             raise ValueError(
                 "`validation_split` must be 0: validation takes plain "
@@ -339,15 +339,19 @@ class SemiSupervisedModel(distribution.DistributedModel):
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """As `keras.Model.train_on_batch`, on one batch of views."""
-        self._check_arrays(x, y, sample_weight)
+        y = self._checked_labels(x, y, sample_weight)
         return super().train_on_batch(x, y, sample_weight, **kwargs)
 
-    def _check_arrays(self, x, y, sample_weight):
-        """Raises unless arrays are views and labels, values included."""
+    def _checked_labels(self, x, y, sample_weight):
+        """Labels as arrays; raises unless all are views and labels."""
         batches.check(x, y, sample_weight, self.num_classes)
         checks.finite(x, "x")
-        for name, labels in (y if isinstance(y, dict) else {"y": y}).items():
-            checks.labels(labels, self.num_classes, name)
+        if not isinstance(y, dict):
+            return checks.labels(y, self.num_classes)
+        return {
+            name: checks.labels(labels, self.num_classes, name)
+            for name, labels in y.items()
+        }
 
     def _check_validation(self, data):
         """Raises unless validation data are `(x, y)` for one network."""

@@ -316,12 +316,14 @@ def test_class_weight_is_honoured(make):
 def test_label_forms_agree():
     views, y = make_batch()
     results = []
-    for labels in (y, y[:, None], np.eye(3, dtype="float32")[y]):
+    one_hot = np.eye(3, dtype="float32")[y]
+    for labels in (y, y[:, None], one_hot, y.tolist()):
         model = make_model(HypergradientFeedback())
         logs = model.train_on_batch(views, labels, return_dict=True)
         results.append([logs[key] for key in sorted(logs)])
     np.testing.assert_allclose(results[0], results[1], rtol=1e-5)
     np.testing.assert_allclose(results[0], results[2], rtol=1e-5)
+    np.testing.assert_allclose(results[0], results[3], rtol=1e-5)
 
 
 def test_regularizers_and_frozen_layers():
