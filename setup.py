@@ -27,7 +27,7 @@ setup(
         "absl-py",
         # tensorflow-datasets imports it without saying so.
         "importlib_resources",
-        "keras>=3.12",
+        "keras>=3.10",
         "keras-cv",
         "tensorflow>=2.20",
         "tensorflow-datasets",
