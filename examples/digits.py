@@ -206,9 +206,10 @@ def train(method, seed, progress):
     teacher = getattr(model, "teacher", None)
     teacher = 100 * accuracy_of(teacher, data.test) if teacher else math.nan
     print(
-        f"\r{progress.label}: {accuracy:.2f} %"
+        ("\r" if sys.stdout.isatty() else "")
+        + f"{progress.label}: {accuracy:.2f} %"
         + ("" if math.isnan(teacher) else f" (its teacher {teacher:.2f} %)")
-        + " " * 30
+        + (" " * 30 if sys.stdout.isatty() else "")
     )
     return model, history, accuracy, teacher
 
@@ -302,10 +303,11 @@ def check_flags(argv):
     """Seeds and methods; raises before anything is written or trained."""
     unknown = set(FLAGS.methods) - set(METHODS)
     if argv[1:] or unknown or not FLAGS.methods:
-        raise app.UsageError(
-            f"Unknown arguments: {argv[1:]}"
+        sys.exit(
+            f"{argv[0]}: unknown arguments {argv[1:]}"
             if argv[1:]
-            else f"--methods must be of {METHODS}. Received: {FLAGS.methods}"
+            else f"{argv[0]}: --methods must be of {', '.join(METHODS)}. "
+            f"Received: {','.join(FLAGS.methods)}"
         )
     try:
         seeds = [int(seed) for seed in FLAGS.seeds]
@@ -313,7 +315,7 @@ def check_flags(argv):
             mpl_keras.datasets.digits(FLAGS.num_labeled, seed)
         export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
     except (ValueError, OSError) as error:
-        raise app.UsageError(str(error)) from error
+        sys.exit(f"{argv[0]}: {error}")
     return seeds, sorted(set(FLAGS.methods), key=METHODS.index)
 
 

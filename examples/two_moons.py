@@ -173,14 +173,14 @@ def main(argv):
     """Trains with and without feedback, and compares."""
     logging.set_verbosity(logging.WARNING)
     if argv[1:]:
-        raise app.UsageError(f"Unknown arguments: {argv[1:]}")
+        sys.exit(f"{argv[0]}: unknown arguments {argv[1:]}")
     try:
         seeds = [int(seed) for seed in FLAGS.seeds]
         for seed in seeds:
             load(seed)
         export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
     except (ValueError, OSError) as error:
-        raise app.UsageError(str(error)) from error
+        sys.exit(f"{argv[0]}: {error}")
     methods = {"no_feedback": False, "mpl": True}
     rows, columns = [], {}
     for index, seed in enumerate(seeds):

@@ -336,6 +336,12 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
         num_classes = len(class_names)
     if num_classes is None:
         rows = y.ndim == 2 and y.shape[1] != 1
+        if not np.issubdtype(y.dtype, np.number):
+            raise ValueError(
+                "`y_labeled` must be integers from 0 or one-hot rows; "
+                "`np.unique(y, return_inverse=True)` makes numbers of names. "
+                f"Received: y_labeled of dtype {y.dtype}"
+            )
         num_classes = y.shape[1] if rows else int(y.max(initial=0)) + 1
     num_classes = arguments.integer("num_classes", num_classes, 2)
     class_names = class_names or tuple(str(k) for k in range(num_classes))

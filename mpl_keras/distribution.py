@@ -105,6 +105,10 @@ class DistributedModel(keras.Model):
                 keras.KerasTensor((None, self.num_classes)),
             )
 
+    def _metrics_built(self):
+        """Whether Keras has decided what the metrics' names mean."""
+        return self._compile_metrics is not None and self._compile_metrics.built
+
     def update_loss(self, value, weight=1.0) -> None:
         """Adds a value to the mean that Keras shows as `loss`."""
         self._loss_tracker.update_state(value, sample_weight=weight)

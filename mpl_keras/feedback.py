@@ -11,8 +11,9 @@ student's loss on pseudo labels `y`, and `v` the gradient of its labeled loss
 after the step, that is `-lr * d<g(y), v>/dy`: the vector-Jacobian product of a
 vector-Jacobian product. It shares the student's own forward and backward pass,
 dropout masks and batch statistics included, and costs one more linear pass.
-`benchmarks/jvp.py` compares it with forward mode, which is slower, and wrong under
-synchronised BatchNorm, and with a finite difference, which loses four digits.
+`benchmarks/jvp.py` compares it with forward mode, which is slower, and wrong
+under synchronised BatchNorm, and with a finite difference, which loses four
+digits.
 """
 
 import dataclasses

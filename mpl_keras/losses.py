@@ -35,14 +35,18 @@ def dense_labels(labels, num_classes: int, dtype=tf.float32) -> tf.Tensor:
         dtype: Dtype of the result.
 
     Returns:
-        Tensor of shape `(batch, num_classes)`.
+        Tensor of shape `(batch, num_classes)`. Indices out of range give rows
+        of NaN, so that a loss on them cannot pass for one.
     """
     labels = tf.convert_to_tensor(labels)
     if labels.shape.rank == 2 and labels.shape[-1] == num_classes:
         return tf.cast(labels, dtype)
     if labels.shape.rank == 2:
         labels = tf.squeeze(labels, axis=-1)
-    return tf.one_hot(tf.cast(labels, tf.int32), num_classes, dtype=dtype)
+    labels = tf.cast(labels, tf.int32)
+    rows = tf.one_hot(labels, num_classes, dtype=dtype)
+    known = tf.logical_and(labels >= 0, labels < num_classes)
+    return tf.where(known[:, None], rows, tf.constant(np.nan, dtype))
 
 
 def smooth_labels(labels: tf.Tensor, smoothing: float) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras import arguments, distribution, losses, networks
@@ -13,6 +14,7 @@ from mpl_keras.semi_supervised import (
     confidence,
     gradients_of,
     penalty_of,
+    refuse_unknown,
     weighted_mean,
 )
 
@@ -132,6 +134,11 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """The student's moving average: what is evaluated and exported."""
         return self.averaged
 
+    @property
+    def student_optimizer(self) -> keras.optimizers.Optimizer | None:
+        """The same as `optimizer`; None before `compile`."""
+        return getattr(self, "optimizer", None)
+
     def compile(
         self,
         teacher_optimizer=None,
@@ -141,6 +148,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         run_eagerly: bool = False,
         jit_compile="auto",
         steps_per_execution: int = 1,
+        **unknown,
     ):
         """Sets how the networks are trained.
 
@@ -156,11 +164,15 @@ class MetaPseudoLabels(SemiSupervisedModel):
             run_eagerly: As Keras's.
             jit_compile: As Keras's.
             steps_per_execution: As Keras's.
+            **unknown: Is refused.
 
         Raises:
+            TypeError: If there are other arguments, such as Keras's
+                `optimizer` or `loss`.
             ValueError: If an optimizer is missing, is the same as the other,
                 keeps an average or accumulates gradients.
         """
+        refuse_unknown(unknown, "`teacher_optimizer` and `student_optimizer`")
         pair = teacher_optimizer, student_optimizer
         same, other = (networks.inner_optimizer(x) for x in pair)
         if same is other and isinstance(same, keras.optimizers.Optimizer):
@@ -198,14 +210,19 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """
         if self.pseudo_labels == "soft":
             return tf.nn.softmax(logits)
-        if self.pseudo_labels == "argmax":
-            labels = tf.argmax(logits, axis=-1)
-        else:
+        if self.pseudo_labels == "sampled":
             step = tf.convert_to_tensor(self.step)
             seed = tf.stack([tf.constant(self.seed, tf.int64), step])
-            labels = tf.random.stateless_categorical(
-                logits, 1, distribution.replica_seed(seed)
-            )[:, 0]
+            # The highest of logits with Gumbel noise is a sample from their
+            # softmax; XLA has no sampling operation of its own on the CPU.
+            uniform = tf.random.stateless_uniform(
+                tf.shape(logits),
+                distribution.replica_seed(seed),
+                minval=np.finfo("float32").tiny,
+                dtype=logits.dtype,
+            )
+            logits = logits - tf.math.log(-tf.math.log(uniform))
+        labels = tf.argmax(logits, axis=-1)
         return tf.one_hot(labels, self.num_classes, dtype=logits.dtype)
 
     def train_step(self, data):
@@ -239,7 +256,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         watch["pseudo_label_confidence"] = confidence(taught)
         self._finish_step(self.student, watch)
         self.update_loss(reaction.loss_after)
-        return self.compute_metrics(x, meta.labels, student_logits, meta.weight)
+        return self._measure(x, meta.labels, student_logits, meta.weight)
 
     def _student_rate(self):
         """The student's learning rate, and whether it moves at all."""
@@ -363,7 +380,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """Arguments of `compile`, serialized."""
         return self._serialized_compile(
             teacher_optimizer=self.teacher_optimizer,
-            student_optimizer=getattr(self, "optimizer", None),
+            student_optimizer=self.student_optimizer,
         )
 
     def get_config(self):

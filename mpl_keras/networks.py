@@ -33,9 +33,9 @@ def check(network, argument: str, stacklevel: int = 4) -> None:
         )
     if not network.built or not network.weights:
         raise ValueError(
-            f"`{argument}` must be built: give it a `keras.Input`, or call it "
-            f"once on a batch. Received: {argument}={network.name!r}, which "
-            "has no weights yet"
+            f"`{argument}` must be built: call it once on a batch, as in "
+            "`net(x[:1])`, or start it with a `keras.Input`. Received: "
+            f"{argument}={network.name!r}, which has no weights yet"
         )
     if not network.trainable_variables:
         raise ValueError(
@@ -76,7 +76,14 @@ def symbolic_inputs(network: keras.Model):
         return network.input
     config = network.get_build_config() or {}
     shapes = config.get("shapes_dict") or {"": config.get("input_shape")}
-    return _tensors(next(iter(shapes.values())))
+    shape = next(iter(shapes.values()))
+    if shape is None:
+        raise ValueError(
+            f"The network {network.name!r} must have been called on a batch "
+            "of the one input that it takes: the shapes that it was built for "
+            "are not known."
+        )
+    return _tensors(shape)
 
 
 def _tensors(shape):

@@ -88,6 +88,7 @@ def training_dataset(
     )
     dataset = dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
     dataset.steps_per_epoch = steps_per_epoch
+    dataset.num_classes = data.num_classes
     return dataset
 
 
@@ -229,15 +230,28 @@ def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
 def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
     """The views, each of them tried on two examples."""
     if not isinstance(views, augment.Views):
+        why = (
+            ": there are none by default for this data (defaults are for float "
+            "features and for images with a channel axis)"
+            if views is None
+            else ""
+        )
         raise ValueError(
-            "`views` must be given, as mpl_keras.augment.Views: this data has "
-            f"none that fit by default. Received: views={views!r}"
+            "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
+            f"strong=...)`{why}. Received: views={views!r}"
         )
     few = keras.tree.map_structure(
         lambda array: tf.constant(array[:2]), sets["unlabeled"]
     )
     for name in ("weak", "strong"):
-        seen = getattr(views, name)(few, tf.constant([0, 0]))
+        view = getattr(views, name)
+        try:
+            seen = view(few, tf.constant([0, 0]))
+        except TypeError as error:
+            raise ValueError(
+                f"`views.{name}` must be a function `(x, seed) -> x` of a "
+                f"batch. Received: {view!r}, which failed with: {error}"
+            ) from error
         checks.same_form(seen, few, f"views.{name}(x)", "x")
         if checks.num_examples(seen) != checks.num_examples(few):
             raise ValueError(

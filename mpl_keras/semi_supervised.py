@@ -5,6 +5,7 @@ network that people evaluate and deploy, and what makes both good Keras models:
 metrics, `fit`, `export`, saving.
 """
 
+import os
 from typing import NamedTuple
 
 import keras
@@ -82,6 +83,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         self._add_alignment()
         self._trackers = {}
         self._evaluating = False
+        self._label_rows = None  # the form of the labels that metrics know
         self.built = True
 
     def _state(self, name, shape, initializer, dtype="float32"):
@@ -266,8 +268,23 @@ class SemiSupervisedModel(distribution.DistributedModel):
         logits = self(x, training=False)
         values = losses.crossentropy(y, logits)
         self.update_loss(weighted_mean(values, sample_weight), tf.size(values))
-        self.compute_metrics(x, y, logits, sample_weight)
+        self._measure(x, y, logits, sample_weight)
         return self._without_trackers(super().get_metrics_result())
+
+    def _measure(self, x, y, logits, sample_weight):
+        """Updates the metrics, with labels in the form of the first ones.
+
+        Keras decides once, from the first labels, what "accuracy" is, and
+        counts wrongly if others come as one-hot rows and not as indices.
+        """
+        rows = y.shape.rank == 2 and y.shape[-1] == self.num_classes
+        if self._label_rows is None or not self._metrics_built():
+            self._label_rows = rows
+        if self._label_rows and not rows:
+            y = losses.dense_labels(y, self.num_classes)
+        elif rows and not self._label_rows:
+            y = tf.argmax(y, axis=-1)
+        return self.compute_metrics(x, y, logits, sample_weight)
 
     def _without_trackers(self, result):
         return {
@@ -325,6 +342,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
             batches.check(*data, self.num_classes)
+            self._check_classes(x)
         elif isinstance(x, dict):
             y = self._checked_labels(x, y, kwargs.get("sample_weight"))
         if kwargs.get("validation_split"):
@@ -353,6 +371,15 @@ class SemiSupervisedModel(distribution.DistributedModel):
             for name, labels in y.items()
         }
 
+    def _check_classes(self, dataset):
+        """Raises if a dataset of ours has other classes than the networks."""
+        classes = getattr(dataset, "num_classes", self.num_classes)
+        if classes != self.num_classes:
+            raise ValueError(
+                "`x` must have as many classes as the networks have outputs, "
+                f"{self.num_classes}. Received: a dataset of {classes} classes"
+            )
+
     def _check_validation(self, data):
         """Raises unless validation data are `(x, y)` for one network."""
         if isinstance(data, tf.data.Dataset):
@@ -372,6 +399,20 @@ class SemiSupervisedModel(distribution.DistributedModel):
 
     # Keras saves no seeds of random layers; without them a resumed training
     # would see other dropout masks.
+
+    def save(self, filepath, *args, **kwargs):
+        """As `keras.Model.save`, to a `.keras` file alone.
+
+        Raises:
+            ValueError: If it is to be another kind of file, which could not
+                hold two networks and their optimizers.
+        """
+        if not os.fspath(filepath).endswith(".keras"):
+            raise ValueError(
+                "`filepath` must end in '.keras' (for a SavedModel call "
+                f"`export`). Received: filepath={filepath}"
+            )
+        super().save(filepath, *args, **kwargs)
 
     def save_own_variables(self, store):
         """Saves the model's own state and the seeds of all layers."""
@@ -444,6 +485,16 @@ class SemiSupervisedModel(distribution.DistributedModel):
                 else value
                 for name, value in config.items()
             }
+        )
+
+
+def refuse_unknown(unknown, optimizers) -> None:
+    """Raises if `compile` got arguments that it does not have."""
+    if unknown:
+        raise TypeError(
+            f"`compile` takes {optimizers}, metrics, weighted_metrics, "
+            "run_eagerly, jit_compile and steps_per_execution; the losses are "
+            f"the model's own. Received also: {sorted(unknown)}"
         )
 
 

@@ -9,6 +9,7 @@ from mpl_keras.semi_supervised import (
     SemiSupervisedModel,
     confidence,
     gradients_of,
+    refuse_unknown,
 )
 
 
@@ -96,6 +97,7 @@ class UDA(SemiSupervisedModel):
         run_eagerly: bool = False,
         jit_compile="auto",
         steps_per_execution: int = 1,
+        **unknown,
     ):
         """Sets how the network is trained.
 
@@ -107,11 +109,14 @@ class UDA(SemiSupervisedModel):
             run_eagerly: As Keras's.
             jit_compile: As Keras's.
             steps_per_execution: As Keras's.
+            **unknown: Is refused.
 
         Raises:
+            TypeError: If there are other arguments, such as Keras's `loss`.
             ValueError: If the optimizer is missing, keeps an average or
                 accumulates gradients.
         """
+        refuse_unknown(unknown, "`optimizer`")
         super().compile(
             optimizer=networks.check_optimizer(
                 optimizer, self.model, "optimizer"
@@ -139,7 +144,7 @@ class UDA(SemiSupervisedModel):
             watch["pseudo_label_confidence"] = confidence(logits["weak"])
         self._finish_step(self.model, watch)
         self.update_loss(loss + recorded.penalty)
-        return self.compute_metrics(x, y, logits["labeled"], sample_weight)
+        return self._measure(x, y, logits["labeled"], sample_weight)
 
     def get_compile_config(self):
         """Arguments of `compile`, serialized."""

@@ -268,3 +268,59 @@ def test_one_seed_is_one_result(data):
         weights.append(model.get_weights())
     for one, other in zip(*weights, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["mpl", "uda"])
+@pytest.mark.parametrize("one_hot_in", ["training", "validation"])
+def test_label_forms_may_differ_between_training_and_validation(
+    kind, one_hot_in, data
+):
+    # Keras decides from the first labels what "accuracy" is.
+    def one_hot(x, y):
+        return x, tf.one_hot(y, 3)
+
+    train, test = batches(data, 20), data.test
+    if one_hot_in == "training":
+        train = train.map(one_hot)
+    else:
+        test = test.map(one_hot)
+    model = make_model(kind)
+    history = model.fit(
+        train, steps_per_epoch=20, validation_data=test, verbose=0
+    ).history
+    x, y = (np.concatenate(part) for part in zip(*data.test, strict=True))
+    accuracy = np.mean(model.predict(x, verbose=0).argmax(-1) == y)
+    assert history["val_accuracy"][0] == pytest.approx(accuracy, abs=1e-5)
+    assert model.evaluate(x, y, verbose=0)[1] == pytest.approx(accuracy)
+
+
+def test_labels_out_of_range_cannot_pass(data):
+    # Within a compiled step nothing can raise; the loss says it.
+    train = batches(data).map(lambda x, y: (x, y + 1))
+    history = make_model().fit(train, steps_per_epoch=2, verbose=0).history
+    assert np.isnan(history["supervised_loss"][-1])
+
+
+def test_a_dataset_of_other_classes(data):
+    def net():
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+
+    model = MetaPseudoLabels(net(), net())
+    model.compile("sgd", "sgd")
+    with pytest.raises(ValueError, match="`x` must have as many classes.* 3 "):
+        model.fit(batches(data), verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["mpl", "uda"])
+def test_habits_from_keras_are_answered(kind, tmp_path):
+    model = make_model(kind)
+    with pytest.raises(TypeError, match="losses are the model's own.*'loss'"):
+        model.compile("sgd", loss="mse")
+    with pytest.raises(ValueError, match="must end in '.keras'.*model.h5"):
+        model.save(tmp_path / "model.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_students_optimizer_has_two_names():
+    model = make_model()
+    assert model.student_optimizer is model.optimizer
