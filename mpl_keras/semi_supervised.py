@@ -277,7 +277,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         Keras decides once, from the first labels, what "accuracy" is, and
         counts wrongly if others come as one-hot rows and not as indices.
         """
-        rows = y.shape.rank == 2 and y.shape[-1] == self.num_classes
+        rows = len(y.shape) == 2 and y.shape[-1] == self.num_classes
         if self._label_rows is None or not self._metrics_built():
             self._label_rows = rows
         if self._label_rows and not rows:
