@@ -7,13 +7,16 @@ import keras
 from mpl_keras import distribution
 
 
-def check(network, argument: str, stacklevel: int = 4) -> None:
+def check(network, argument: str, stacklevel: int = 4) -> int:
     """Raises unless a network is a built Keras classifier.
 
     Args:
         network: What the user gave.
         argument: Its name in the error.
         stacklevel: How far above a warning the user's line is.
+
+    Returns:
+        The number of classes.
 
     Raises:
         ValueError: If it is no Keras 3 model, not built, has nothing to
@@ -42,8 +45,9 @@ def check(network, argument: str, stacklevel: int = 4) -> None:
             f"`{argument}` must have trainable weights. Received: "
             f"{argument}={network.name!r}, all of whose weights are frozen"
         )
-    output_width(network, argument)
+    width = output_width(network, argument)
     _warn_of_probabilities(network, argument, stacklevel)
+    return width
 
 
 def output_width(network: keras.Model, argument: str = "network") -> int:
@@ -104,8 +108,7 @@ def _output_shape(network):
         outputs = network.output
     else:
         outputs = network.compute_output_spec(symbolic_inputs(network))
-    shapes = keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
-    return shapes
+    return keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
 
 
 def _warn_of_probabilities(network, argument, stacklevel):
@@ -126,8 +129,10 @@ def _warn_of_probabilities(network, argument, stacklevel):
 
 def check_pair(teacher: keras.Model, student: keras.Model) -> None:
     """Raises unless two networks can be teacher and student."""
-    check(teacher, "teacher", stacklevel=5)
-    check(student, "student", stacklevel=5)
+    widths = (
+        check(teacher, "teacher", stacklevel=5),
+        check(student, "student", stacklevel=5),
+    )
     if teacher is student:
         raise ValueError(
             "`teacher` and `student` must be two models. Received: the same "
@@ -141,7 +146,6 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
             "`teacher` and `student` must not share weights. Received: "
             f"networks that share {shared}"
         )
-    widths = output_width(teacher, "teacher"), output_width(student, "student")
     if widths[0] != widths[1]:
         raise ValueError(
             "`teacher` and `student` must have the same number of classes. "
@@ -155,18 +159,16 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
     Raises:
         ValueError: If it is missing, or would spoil what is trained.
     """
-    if optimizer is None:
-        raise ValueError(
-            f"`{argument}` must be a `keras.optimizers.Optimizer` or the name "
-            f"of one. Received: {argument}=None"
-        )
     try:
-        optimizer = keras.optimizers.get(optimizer)
-    except (ValueError, TypeError, AttributeError) as error:
+        known = keras.optimizers.get(optimizer)
+    except (ValueError, TypeError, AttributeError):
+        known = None
+    if known is None:
         raise ValueError(
             f"`{argument}` must be a `keras.optimizers.Optimizer` or the name "
             f"of one. Received: {argument}={optimizer!r}"
-        ) from error
+        )
+    optimizer = known
     inner = inner_optimizer(optimizer)
     if inner.use_ema:
         raise ValueError(

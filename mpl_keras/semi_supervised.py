@@ -397,9 +397,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         if not isinstance(data, tf.data.Dataset):
             checks.labels(y, self.num_classes, "validation_data[1]")
 
-    # Keras saves no seeds of random layers; without them a resumed training
-    # would see other dropout masks.
-
     def save(self, filepath, *args, **kwargs):
         """As `keras.Model.save`, to a `.keras` file alone.
 
@@ -413,6 +410,9 @@ class SemiSupervisedModel(distribution.DistributedModel):
                 f"`export`). Received: filepath={filepath}"
             )
         super().save(filepath, *args, **kwargs)
+
+    # Keras saves no seeds of random layers; without them a resumed training
+    # would see other dropout masks.
 
     def save_own_variables(self, store):
         """Saves the model's own state and the seeds of all layers."""

@@ -263,7 +263,8 @@ def test_feedback_with_labels_of_another_kind(form, kind):
 
 def test_a_negative_feedback_weight_is_allowed():
     # The ablation with the sign turned around.
-    make_model(feedback=feedback.HypergradientFeedback(-0.3))
+    model = make_model(feedback=feedback.HypergradientFeedback(-0.3))
+    assert model.feedback.weight == -0.3
 
 
 # Networks, as the models refuse them.
