@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras import sources
+
 
 def labels(y: Any, num_classes: int, argument: str = "y") -> np.ndarray:
     """Checks concrete labels, and returns them as an array.
@@ -65,6 +67,8 @@ def finite(x: Any, argument: str) -> None:
     >>> finite({"image": np.zeros((2, 3))}, "x_unlabeled")
     """
     for path, leaf in keras.tree.flatten_with_path(x):
+        if isinstance(leaf, sources.Source):
+            continue  # not read before it is needed
         leaf = np.asarray(leaf)
         if not _is_float(leaf):
             continue
@@ -82,8 +86,8 @@ def arrays(x: Any, argument: str) -> Any:
     """Returns the structure `x` with arrays as leaves and tuples for lists.
 
     Args:
-        x: An array, or a nested structure of arrays, whose first axes all
-            count the same examples, at least one.
+        x: An array, a `sources.Source`, or a nested structure of these, whose
+            first axes all count the same examples, at least one.
         argument: The name by which an error calls `x`.
 
     Raises:
@@ -95,11 +99,11 @@ def arrays(x: Any, argument: str) -> Any:
     >>> num_examples(x)
     5
     """
-    x = keras.tree.lists_to_tuples(keras.tree.map_structure(np.asarray, x))
+    x = keras.tree.lists_to_tuples(keras.tree.map_structure(_array, x))
     sizes = {}
     for path, leaf in keras.tree.flatten_with_path(x):
         name = _name(argument, path)
-        if leaf.ndim == 0 or leaf.dtype == object:
+        if not leaf.shape or leaf.dtype == object:
             raise ValueError(
                 f"`{name}` must be an array, its first axis the examples "
                 f"(nested lists of numbers: call np.asarray). Received: "
@@ -166,6 +170,10 @@ def same_form(x: Any, reference: Any, argument: str, other: str) -> None:
             f"`{argument}` must have the structure, shapes and dtypes of "
             f"`{other}`: {want}. Received: {came}"
         )
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, sources.Source) else np.asarray(leaf)
 
 
 def _form(x: Any) -> dict[str, tuple[tuple, str]]:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import arguments, augment, checks
+from mpl_keras import arguments, augment, checks, sources
 
 # Below it, sorting a whole pass is faster than `RandomIndexShuffle`, which
 # searches 65,536 places for the few that exist.
@@ -79,6 +79,11 @@ def training_dataset(
     views = _checked_views(views or getattr(data, "views", None), sets)
 
     batch = _batch_function(sets, sizes, views, seed, isinstance(meta, str))
+    return _endless(batch, start_step, steps_per_epoch, data.num_classes)
+
+
+def _endless(batch, start_step, steps_per_epoch, num_classes):
+    """The dataset of `batch(step)` for every step."""
     dataset = tf.data.Dataset.counter(start_step).map(
         batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
@@ -88,8 +93,17 @@ def training_dataset(
     )
     dataset = dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
     dataset.steps_per_epoch = steps_per_epoch
-    dataset.num_classes = data.num_classes
+    dataset.num_classes = num_classes
     return dataset
+
+
+def _see(view, x, step, seed, name):
+    """A view of a batch, by a seed for this step and purpose."""
+    seen = view(x, tf.bitcast(_mix(_key(seed, name), step), tf.int32))
+    # A view may lose the static shape, which networks build from.
+    return keras.tree.map_structure(
+        lambda new, old: tf.ensure_shape(new, old.shape), seen, x
+    )
 
 
 def _batch_function(sets, sizes, views, seed, strong_meta):
@@ -103,11 +117,7 @@ def _batch_function(sets, sizes, views, seed, strong_meta):
         meta = _Passes(sets["meta"], sizes[0], _key(seed, "meta order"))
 
     def see(view, x, step, name):
-        seen = view(x, tf.bitcast(_mix(_key(seed, name), step), tf.int32))
-        # A view may lose the static shape, which networks build from.
-        return keras.tree.map_structure(
-            lambda new, old: tf.ensure_shape(new, old.shape), seen, x
-        )
+        return _see(view, x, step, seed, name)
 
     def batch(step):
         x, y = labeled(step)
@@ -128,6 +138,49 @@ def _batch_function(sets, sizes, views, seed, strong_meta):
     return batch
 
 
+def labeled_dataset(
+    data: Any,
+    batch_size: int,
+    *,
+    view: augment.View | None = None,
+    seed: int = 0,
+    start_step: int = 0,
+    steps_per_epoch: int | None = None,
+) -> tf.data.Dataset:
+    """Batches (x, y) of the labeled examples, endless, for plain `fit`.
+
+    Args:
+        data: As of `training_dataset`.
+        batch_size: Examples in a batch; a batch larger than the set repeats it.
+        view: Callable `(x, seed) -> x`, or None for the examples as they are.
+        seed: Of order and view, in [0, 2**32).
+        start_step: Number of the first batch.
+        steps_per_epoch: Kept as an attribute of the dataset, by default one
+            pass.
+
+    Example:
+    >>> from mpl_keras import datasets
+    >>> batches = labeled_dataset(datasets.two_moons(6), 4)
+    >>> x, y = next(iter(batches))
+    >>> x.shape, y.shape, batches.steps_per_epoch
+    (TensorShape([4, 2]), TensorShape([4]), 2)
+    """
+    arguments.integer("batch_size", batch_size, 1)
+    seed = arguments.integer("seed", seed, 0, 2**32 - 1)
+    start_step = arguments.integer("start_step", start_step, 0)
+    labeled = _checked_pair(data.labeled, data.num_classes, "data.labeled")
+    if steps_per_epoch is None:
+        steps_per_epoch = -(-checks.num_examples(labeled) // batch_size)
+    arguments.integer("steps_per_epoch", steps_per_epoch, 1)
+    passes = _Passes(labeled, batch_size, _key(seed, "labeled order"))
+
+    def batch(step):
+        x, y = passes(step)
+        return (x if view is None else _see(view, x, step, seed, "labeled")), y
+
+    return _endless(batch, start_step, steps_per_epoch, data.num_classes)
+
+
 class _Passes:
     """Batches from an endless sequence of passes, each in an order of its own.
 
@@ -135,11 +188,9 @@ class _Passes:
     buffered: the example at a position is computed from the position.
     """
 
-    def __init__(self, arrays: Any, batch_size: int, key: int):
-        """Copies the arrays into tensors, once, in the host's memory."""
-        with tf.device("CPU:0"):
-            self._tensors = keras.tree.map_structure(tf.constant, arrays)
-        self._size = checks.num_examples(arrays)
+    def __init__(self, examples: Any, batch_size: int, key: int):
+        self._read = sources.reader(examples)
+        self._size = checks.num_examples(examples)
         self._batch_size = batch_size
         self._key = key
 
@@ -149,9 +200,7 @@ class _Passes:
         position = step * self._batch_size + batch
         few = self._size < _SMALL_SET
         index = (self._sorted if few else self._shuffled)(position)
-        return keras.tree.map_structure(
-            lambda tensor: tf.gather(tensor, index), self._tensors
-        )
+        return self._read(index)
 
     def _sorted(self, position: tf.Tensor) -> tf.Tensor:
         """Examples in the order of random numbers, drawn for each pass."""
@@ -240,8 +289,8 @@ def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"
         )
-    few = keras.tree.map_structure(
-        lambda array: tf.constant(array[:2]), sets["unlabeled"]
+    few = sources.reader(sets["unlabeled"])(
+        tf.range(min(2, checks.num_examples(sets["unlabeled"])))
     )
     for name in ("weak", "strong"):
         view = getattr(views, name)

@@ -343,10 +343,16 @@ def test_from_arrays_errors(changes, message):
         (dict(num_labeled=20, seed=0.5), "`seed` must .*=0.5"),
         (
             dict(num_labeled=20, validation_fraction=1.2),
-            ">= 0 and <= 1.*=1.2",
+            ">= 0 and < 1.*=1.2",
         ),
-        (dict(num_labeled=20, validation_fraction=0.99), "at least one image"),
-        (dict(num_labeled=20, validation_fraction=1e-5), "at least one image"),
+        (
+            dict(num_labeled=20, validation_fraction=0.99),
+            "at least one example",
+        ),
+        (
+            dict(num_labeled=20, validation_fraction=1e-5),
+            "at least one example",
+        ),
     ],
 )
 def test_digits_errors(arguments, message):

@@ -28,7 +28,7 @@ ROOMS = {
     # What numbers, arrays, batches and networks must be.
     "arguments": (),
     "batches": (),
-    "checks": (),
+    "checks": ("sources",),
     "networks": ("distribution",),
     # Formulas and values that depend on the step.
     "losses": ("arguments",),
@@ -39,8 +39,11 @@ ROOMS = {
     "feedback": ("arguments", "distribution", "schedules"),
     # Data: files, then pixels, then batches.
     "augment": ("arguments",),
-    "datasets": ("arguments", "augment", "checks"),
-    "pipeline": ("arguments", "augment", "checks"),
+    "sources": (),
+    "splits": ("arguments", "checks"),
+    "data": ("arguments", "augment", "checks", "sources"),
+    "datasets": ("arguments", "augment", "data", "splits"),
+    "pipeline": ("arguments", "augment", "checks", "sources"),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "networks", "schedules"),
     # After training.
@@ -162,7 +165,14 @@ PUBLIC = [
     if file.stem != "__init__"
 ]
 # Base classes, and what is handed to them: their subclasses show them at work.
-ABSTRACT = {"DistributedModel", "SemiSupervisedModel", "Feedback", "Reaction"}
+ABSTRACT = {
+    "DistributedModel",
+    "SemiSupervisedModel",
+    "Feedback",
+    "Reaction",
+    "Source",
+    "Split",
+}
 
 
 def public_objects():

@@ -1,0 +1,196 @@
+"""What is trained on and measured with, and how arrays become it."""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras import arguments, augment, checks, sources
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SemiSupervisedData:
+    """A few labeled examples, many unlabeled ones, and what to measure with.
+
+    Args:
+        labeled: Pair (x, y). An x is an array, a `sources.Source` (which
+            reads its examples when they are needed), or a nested structure of
+            these with one first axis; y is integers [N] or probabilities
+            [N, num_classes].
+        unlabeled: x alone.
+        validation: Batches (x, y) for choosing settings and checkpoints, or
+            None.
+        test: Batches (x, y) for the final figure, or None; plain
+            `model.evaluate(data.test)` works.
+        num_classes: Number of classes.
+        class_names: One name for each class.
+        unlabeled_labels: The true classes of `unlabeled` where they are known,
+            to measure pseudo labels with, never to train on; or None.
+        views: Weak and strong views that fit this data, or None.
+
+    Example:
+    >>> x = np.zeros((10, 3), "float32")
+    >>> SemiSupervisedData((x[:2], np.array([0, 1])), x, None, None, 2, "ab")
+    SemiSupervisedData(labeled=2, unlabeled=10, classes=2)
+    """
+
+    labeled: tuple[Any, np.ndarray]
+    unlabeled: Any
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset | None
+    num_classes: int
+    class_names: tuple[str, ...]
+    unlabeled_labels: np.ndarray | None = None
+    views: augment.Views | None = None
+
+    def __repr__(self) -> str:
+        """The sizes, because the arrays would fill the screen."""
+        return (
+            f"{type(self).__name__}"
+            f"(labeled={checks.num_examples(self.labeled[1])}, "
+            f"unlabeled={checks.num_examples(self.unlabeled)}, "
+            f"classes={self.num_classes})"
+        )
+
+
+def from_arrays(
+    x_labeled: Any,
+    y_labeled: Any,
+    x_unlabeled: Any,
+    *,
+    test: tuple[Any, Any] | None = None,
+    validation: tuple[Any, Any] | None = None,
+    num_classes: int | None = None,
+    class_names: tuple[str, ...] | None = None,
+    views: augment.Views | None = None,
+    unlabeled_labels: Any = None,
+    labeled_in_unlabeled: bool = True,
+) -> SemiSupervisedData:
+    """Data from arrays in memory.
+
+    Args:
+        x_labeled: An array, or a nested structure of arrays (networks of
+            several inputs). Integer images stay integers.
+        y_labeled: Integers shaped (N,) or (N, 1), or class probabilities.
+        x_unlabeled: Like `x_labeled`, without labels.
+        test: Pair (x, y) for the final figure.
+        validation: Pair (x, y) for choosing settings.
+        num_classes: By default the number of `class_names`, or what
+            `y_labeled` shows.
+        class_names: By default "0", "1", ...
+        views: By default `augment.default_views`: small affine views without a
+            flip for float or uint8 images, jitter for float features. For
+            anything else `training_dataset` asks for them.
+        unlabeled_labels: The true classes of `x_unlabeled`, for measuring only.
+        labeled_in_unlabeled: True appends the labeled examples to the unlabeled
+            ones; say False if `x_unlabeled` holds them already, or must not.
+            Nothing is ever removed from `x_unlabeled`.
+
+    Raises:
+        ValueError: An array is not what it must be, or a class has no example.
+
+    Example:
+    >>> x = np.random.RandomState(0).normal(size=(100, 3)).astype("float32")
+    >>> from_arrays(x[:2], [0, 1], x[2:])
+    SemiSupervisedData(labeled=2, unlabeled=100, classes=2)
+    """
+    y = np.asarray(y_labeled)
+    num_classes, class_names = _classes(y, num_classes, class_names)
+    x, y = checks.pair(x_labeled, y, num_classes, "x_labeled", "y_labeled")
+    _check_every_class(y, num_classes)
+    unlabeled = checks.examples(x_unlabeled, "x_unlabeled")
+    checks.same_form(unlabeled, x, "x_unlabeled", "x_labeled")
+    if unlabeled_labels is not None:
+        truth = checks.labels(unlabeled_labels, num_classes, "unlabeled_labels")
+        checks.same_length(unlabeled, truth, "x_unlabeled", "unlabeled_labels")
+        unlabeled_labels = checks.class_ids(truth)
+    if labeled_in_unlabeled:
+        unlabeled = keras.tree.map_structure(
+            lambda *parts: np.concatenate(parts), unlabeled, x
+        )
+        if unlabeled_labels is not None:
+            own = checks.class_ids(y)
+            unlabeled_labels = np.concatenate([unlabeled_labels, own])
+    return SemiSupervisedData(
+        labeled=(x, y),
+        unlabeled=unlabeled,
+        validation=_evaluation(validation, x, num_classes, "validation"),
+        test=_evaluation(test, x, num_classes, "test"),
+        num_classes=num_classes,
+        class_names=class_names,
+        unlabeled_labels=unlabeled_labels,
+        views=views or augment.default_views(unlabeled),
+    )
+
+
+def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
+    """Number and names of the classes, from what is given."""
+    if class_names is not None:
+        class_names = tuple(str(name) for name in class_names)
+    if num_classes is None and class_names is not None:
+        num_classes = len(class_names)
+    if num_classes is None:
+        rows = y.ndim == 2 and y.shape[1] != 1
+        if not np.issubdtype(y.dtype, np.number):
+            raise ValueError(
+                "`y_labeled` must be integers from 0 or one-hot rows; "
+                "`np.unique(y, return_inverse=True)` makes numbers of names. "
+                f"Received: y_labeled of dtype {y.dtype}"
+            )
+        num_classes = y.shape[1] if rows else int(y.max(initial=0)) + 1
+    num_classes = arguments.integer("num_classes", num_classes, 2)
+    class_names = class_names or tuple(str(k) for k in range(num_classes))
+    if len(set(class_names)) != num_classes or len(class_names) != num_classes:
+        raise ValueError(
+            f"`class_names` must be {num_classes} different names, one for "
+            f"each class. Received: class_names={class_names}"
+        )
+    return num_classes, class_names
+
+
+def _evaluation(pair, reference, num_classes, argument):
+    """Batches (x, y) for Keras's `evaluate`, or None."""
+    if pair is None:
+        return None
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise ValueError(
+            f"`{argument}` must be a pair (x, y) of arrays. "
+            f"Received: {type(pair).__name__}"
+        )
+    x, y = checks.pair(*pair, num_classes, f"{argument}[0]", f"{argument}[1]")
+    checks.same_form(x, reference, f"{argument}[0]", "x_labeled")
+    return evaluation_batches(x, y)
+
+
+def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
+    """Batches (x, y) in order, for Keras's `evaluate`.
+
+    Args:
+        x: Arrays or sources.
+        y: Their labels, an array.
+        batch_size: Examples in a batch; the last one may have fewer.
+
+    Example:
+    >>> x = np.zeros((10, 3), "float32")
+    >>> evaluation_batches(x, np.arange(10), batch_size=4).cardinality().numpy()
+    3
+    """
+    read = sources.reader((x, y))
+    return (
+        tf.data.Dataset.range(checks.num_examples(x))
+        .batch(batch_size)
+        .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def _check_every_class(y: np.ndarray, num_classes: int) -> None:
+    rows = y if y.ndim == 2 else y[:, np.newaxis] == np.arange(num_classes)
+    missing = np.flatnonzero(~(rows > 0).any(axis=0))
+    if missing.size:
+        raise ValueError(
+            f"`y_labeled` must have an example of each of {num_classes} "
+            f"classes. Received: none of class {missing.tolist()}"
+        )
