@@ -76,8 +76,8 @@ def training_dataset(
     if steps_per_epoch is None:
         steps_per_epoch = -(-checks.num_examples(sets["unlabeled"]) // sizes[1])
     steps_per_epoch = arguments.integer("steps_per_epoch", steps_per_epoch, 1)
-    views = _checked_views(views or getattr(data, "views", None), sets)
-
+    views = views or getattr(data, "views", None)
+    views = _checked_views(views, sets["unlabeled"])
     batch = _batch_function(sets, sizes, views, seed, isinstance(meta, str))
     return _endless(batch, start_step, steps_per_epoch, data.num_classes)
 
@@ -97,12 +97,25 @@ def _endless(batch, start_step, steps_per_epoch, num_classes):
     return dataset
 
 
-def _see(view, x, step, seed, name):
+def _see(view, x, step, key, shapes):
     """A view of a batch, by a seed for this step and purpose."""
-    seen = view(x, tf.bitcast(_mix(_key(seed, name), step), tf.int32))
+    seen = view(x, tf.bitcast(_mix(key, step), tf.int32))
     # A view may lose the static shape, which networks build from.
     return keras.tree.map_structure(
-        lambda new, old: tf.ensure_shape(new, old.shape), seen, x
+        lambda new, old, shape: tf.ensure_shape(new, (old.shape[0], *shape)),
+        seen,
+        x,
+        shapes,
+    )
+
+
+def _view_shapes(x):
+    """Shape of one example as a view shows it."""
+    return keras.tree.map_structure(
+        lambda leaf: tf.TensorShape(
+            getattr(leaf, "view_shape", leaf.shape[1:])
+        ),
+        x,
     )
 
 
@@ -116,8 +129,10 @@ def _batch_function(sets, sizes, views, seed, strong_meta):
     if "meta" in sets:
         meta = _Passes(sets["meta"], sizes[0], _key(seed, "meta order"))
 
-    def see(view, x, step, name):
-        return _see(view, x, step, seed, name)
+    shapes = _view_shapes(sets["unlabeled"])
+
+    def see(view, x, step, purpose):
+        return _see(view, x, step, _key(seed, purpose), shapes)
 
     def batch(step):
         x, y = labeled(step)
@@ -172,11 +187,16 @@ def labeled_dataset(
     if steps_per_epoch is None:
         steps_per_epoch = -(-checks.num_examples(labeled) // batch_size)
     arguments.integer("steps_per_epoch", steps_per_epoch, 1)
+    shapes = _view_shapes(labeled[0])
+    if view is None:
+        labeled = (sources.centered(labeled[0]), labeled[1])
     passes = _Passes(labeled, batch_size, _key(seed, "labeled order"))
 
     def batch(step):
         x, y = passes(step)
-        return (x if view is None else _see(view, x, step, seed, "labeled")), y
+        if view is not None:
+            x = _see(view, x, step, _key(seed, "labeled"), shapes)
+        return x, y
 
     return _endless(batch, start_step, steps_per_epoch, data.num_classes)
 
@@ -276,7 +296,7 @@ def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
     return checks.pair(*pair, num_classes, f"{name}[0]", f"{name}[1]")
 
 
-def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
+def _checked_views(views: Any, x: Any) -> augment.Views:
     """The views, each of them tried on two examples."""
     if not isinstance(views, augment.Views):
         why = (
@@ -289,9 +309,8 @@ def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"
         )
-    few = sources.reader(sets["unlabeled"])(
-        tf.range(min(2, checks.num_examples(sets["unlabeled"])))
-    )
+    few = sources.reader(x)(tf.range(min(2, checks.num_examples(x))))
+    want = sources.centered(x)
     for name in ("weak", "strong"):
         view = getattr(views, name)
         try:
@@ -301,7 +320,7 @@ def _checked_views(views: Any, sets: dict[str, Any]) -> augment.Views:
                 f"`views.{name}` must be a function `(x, seed) -> x` of a "
                 f"batch. Received: {view!r}, which failed with: {error}"
             ) from error
-        checks.same_form(seen, few, f"views.{name}(x)", "x")
+        checks.same_form(seen, want, f"views.{name}(x)", "x")
         if checks.num_examples(seen) != checks.num_examples(few):
             raise ValueError(
                 f"`views.{name}` must keep the number of examples. Received: "

@@ -21,11 +21,14 @@ class Source:
     Args:
         shape: (number of examples, ...) as of an array.
         dtype: Of the examples.
+        view_shape: Shape of one example as networks take it, where random
+            views cut it out of a larger one; by default that of an example.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype):
+    def __init__(self, shape: tuple[int, ...], dtype, view_shape=None):
         self.shape = tuple(shape)
         self.dtype = tf.as_dtype(dtype)
+        self.view_shape = tuple(view_shape or self.shape[1:])
 
     def __len__(self) -> int:
         """Number of examples."""
@@ -37,7 +40,7 @@ class Source:
 
     def __call__(self, index: tf.Tensor) -> tf.Tensor:
         """As `read`, with the static shape."""
-        batch = self.read(tf.convert_to_tensor(index, tf.int64))
+        batch = self.read(tf.cast(index, tf.int64))
         return tf.ensure_shape(batch, (None, *self.shape[1:]))
 
     def __getitem__(self, item) -> np.ndarray:
@@ -70,10 +73,47 @@ class _Subset(Source):
         with tf.device("CPU:0"):
             self._index = tf.constant(index, tf.int64)
         self._source = source
-        super().__init__((len(index), *source.shape[1:]), source.dtype)
+        super().__init__(
+            (len(index), *source.shape[1:]), source.dtype, source.view_shape
+        )
 
     def read(self, index):
         return self._source.read(tf.gather(self._index, index))
+
+
+class _Center(Source):
+    """The centres of images, as large as a view."""
+
+    def __init__(self, source):
+        super().__init__((len(source), *source.view_shape), source.dtype)
+        self._source = source
+
+    def read(self, index):
+        (large, wide), (height, width) = self._source.shape[1:3], self.shape[1:3]
+        top, left = (large - height) // 2, (wide - width) // 2
+        images = self._source.read(index)
+        return images[:, top : top + height, left : left + width]
+
+
+def centered(x: Any) -> Any:
+    """Examples as networks take them when nothing about them is random.
+
+    Args:
+        x: An array, a source, or a nested structure of these.
+
+    Returns:
+        The same, with the centre of each image where views would cut one out.
+
+    Example:
+    >>> centered(np.ones(3))
+    array([1., 1., 1.])
+    """
+
+    def center(leaf):
+        same = getattr(leaf, "view_shape", leaf.shape[1:]) == leaf.shape[1:]
+        return leaf if same else _Center(leaf)
+
+    return keras.tree.map_structure(center, x)
 
 
 def reader(x: Any) -> Callable[[tf.Tensor], Any]:
