@@ -167,6 +167,8 @@ def _evaluation(pair, reference, num_classes, argument):
 def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
     """Batches (x, y) in order, for Keras's `evaluate`.
 
+    The dataset has an attribute `num_examples`.
+
     Args:
         x: Arrays or sources.
         y: Their labels, an array.
@@ -174,16 +176,19 @@ def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
 
     Example:
     >>> x = np.zeros((10, 3), "float32")
-    >>> len(evaluation_batches(x, np.arange(10), batch_size=4))
-    3
+    >>> batches = evaluation_batches(x, np.arange(10), batch_size=4)
+    >>> len(batches), batches.num_examples
+    (3, 10)
     """
     read = sources.reader((sources.centered(x), y))
-    return (
+    dataset = (
         tf.data.Dataset.range(checks.num_examples(x))
         .batch(batch_size)
         .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
+    dataset.num_examples = checks.num_examples(x)
+    return dataset
 
 
 def _check_every_class(y: np.ndarray, num_classes: int) -> None:

@@ -1,19 +1,21 @@
 """Writing results to disk, whole or not at all."""
 
+import json
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 
 import keras
 
 
-def prepare_folder(path, overwrite: bool = False, argument="path") -> str:
-    """Makes a folder for results, or refuses one that is in use.
+def check_folder(path, overwrite: bool = False, argument="path") -> str:
+    """Raises unless a folder for results is free, and can be written to.
 
-    Nothing in a folder that is in use is deleted, either way.
+    Nothing is made or written.
 
     Args:
-        path: The folder.
+        path: The folder, which need not exist.
         overwrite: Whether files in it may be written over.
         argument: What to call the path in the error.
 
@@ -22,15 +24,76 @@ def prepare_folder(path, overwrite: bool = False, argument="path") -> str:
 
     Raises:
         FileExistsError: If it holds something, and `overwrite` is False.
+        PermissionError: If it could not be written to.
     """
     path = os.fspath(path)
-    if _occupied(path) and not overwrite:
+    if _occupied(path) and not (overwrite and os.path.isdir(path)):
         raise FileExistsError(
             f"`{argument}` must be a new or empty folder, unless overwriting "
             f"is asked for. Received: {argument}={path}"
         )
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"`{argument}` must be a folder that can be written to. Received: "
+            f"{argument}={path}, and {parent} cannot"
+        )
+    return path
+
+
+def prepare_folder(path, overwrite: bool = False, argument="path") -> str:
+    """Makes a folder for results, or raises as `check_folder` does.
+
+    Nothing in a folder that is in use is deleted, either way.
+    """
+    path = check_folder(path, overwrite, argument)
     os.makedirs(path, exist_ok=True)
     return path
+
+
+def write_whole(filepath, write: Callable[[str], None]) -> None:
+    """Writes a file or folder so that it is there whole, or as it was.
+
+    Args:
+        filepath: Where it is to be. What is there is replaced at the end.
+        write: Writes it to the path that it gets.
+
+    Example:
+    >>> folder = tempfile.mkdtemp()
+    >>> path = os.path.join(folder, "answer.txt")
+    >>> write_whole(path, lambda path: open(path, "w").write("42"))
+    >>> os.listdir(folder)
+    ['answer.txt']
+    """
+    filepath = os.path.abspath(os.fspath(filepath))
+    folder, name = os.path.split(filepath)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
+        target = os.path.join(half, name)
+        write(target)
+        if os.path.isdir(filepath):
+            shutil.rmtree(filepath)
+        elif os.path.isdir(target) and os.path.exists(filepath):
+            os.remove(filepath)
+        os.replace(target, filepath)
+
+
+def json_writer(value) -> Callable[[str], None]:
+    """What writes a value as JSON to a path, for `write_whole`.
+
+    Example:
+    >>> path = os.path.join(tempfile.mkdtemp(), "a.json")
+    >>> write_whole(path, json_writer({"a": 1}))
+    """
+
+    def write(path):
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump(value, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+
+    return write
 
 
 def write_network(
@@ -48,22 +111,12 @@ def write_network(
     Raises:
         FileExistsError: If there is something, and `overwrite` is False.
     """
-    filepath = os.path.abspath(os.fspath(filepath))
     if _occupied(filepath) and not overwrite:
         raise FileExistsError(
             "`filepath` must not exist or be an empty folder, unless "
             f"`overwrite=True`. Received: filepath={filepath}"
         )
-    folder, name = os.path.split(filepath)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
-        target = os.path.join(half, name)
-        network.export(target, *args, **kwargs)
-        if os.path.isdir(filepath):
-            shutil.rmtree(filepath)
-        elif os.path.isdir(target) and os.path.exists(filepath):
-            os.remove(filepath)
-        os.replace(target, filepath)
+    write_whole(filepath, lambda path: network.export(path, *args, **kwargs))
 
 
 def _occupied(path):

@@ -89,8 +89,13 @@ class _Center(Source):
         self._source = source
 
     def read(self, index):
-        (large, wide), (height, width) = self._source.shape[1:3], self.shape[1:3]
-        top, left = (large - height) // 2, (wide - width) // 2
+        height, width = self.shape[1:3]
+        top, left = (
+            (large - small) // 2
+            for large, small in zip(
+                self._source.shape[1:3], (height, width), strict=True
+            )
+        )
         images = self._source.read(index)
         return images[:, top : top + height, left : left + width]
 

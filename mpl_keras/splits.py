@@ -23,7 +23,7 @@ class Split(NamedTuple):
 
 def split(
     y: Any,
-    num_labeled: int,
+    num_labeled: int | None,
     seed: int,
     num_classes: int,
     *,
@@ -35,7 +35,8 @@ def split(
 
     Args:
         y: Labels of all its examples.
-        num_labeled: How many keep their labels; see `split_labeled`.
+        num_labeled: How many keep their labels; see `split_labeled`. None: all
+            that are not set aside.
         seed: In [0, 2**32).
         num_classes: Number of classes.
         validation_fraction: Share of the examples to set aside, stratified,
@@ -53,8 +54,11 @@ def split(
     (4, 90, 10)
     """
     y = checks.class_ids(checks.labels(y, num_classes))
-    labeled = split_labeled(y, num_labeled, seed, num_classes, balanced)
+    seed = arguments.integer("seed", seed, 0, _LARGEST_SEED)
     everything = np.arange(len(y))
+    labeled = everything[:0]
+    if num_labeled is not None:
+        labeled = split_labeled(y, num_labeled, seed, num_classes, balanced)
     rest = np.setdiff1d(everything, labeled)
     aside = rest[:0]
     if arguments.number("validation_fraction", validation_fraction, 0, below=1):
@@ -67,6 +71,9 @@ def split(
             )
         random = np.random.RandomState([seed, 1])
         aside = rest[stratified(y[rest], count, random, num_classes)]
+    if num_labeled is None:
+        labeled = np.setdiff1d(everything, aside)
+        rest = labeled[:0]
     pool = everything if labeled_in_unlabeled else rest
     return Split(labeled, np.setdiff1d(pool, aside), aside)
 

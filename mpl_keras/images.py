@@ -1,0 +1,251 @@
+"""Image files: what is in them, and how they become tensors of one size.
+
+What Pillow reads is what counts as an image. TensorFlow decodes it in the data
+pipeline, where it does so exactly; Pillow does where TensorFlow does not.
+"""
+
+import io
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras import arguments, sources
+
+# Up to here images are small, as CIFAR's and SVHN's; above, views are resized
+# crops, and of a canvas that is larger: 256 pixels for 224, as for ImageNet.
+SMALL = 64
+_CANVAS = 256 / 224
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+_GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+
+
+class Header(NamedTuple):
+    """What a file says about its image.
+
+    Attributes:
+        size: (height, width) in pixels.
+        grey: Whether it has no colours.
+        special: Whether Pillow must decode it: TensorFlow reads the palette of
+            a BMP as grey levels, and shows what transparency hides.
+        remark: What is unusual and how it is handled, or "".
+    """
+
+    size: tuple[int, int]
+    grey: bool
+    special: bool
+    remark: str
+
+
+def inspect(contents: bytes) -> Header:
+    """Reads the header of an image file.
+
+    Args:
+        contents: All bytes of the file.
+
+    Raises:
+        ValueError: If it is none of `FORMATS`.
+
+    Example:
+    >>> file = io.BytesIO()
+    >>> _pillow().Image.new("RGB", (5, 4)).save(file, "PNG")
+    >>> inspect(file.getvalue())
+    Header(size=(4, 5), grey=False, special=False, remark='')
+    """
+    if not contents:
+        raise ValueError("is empty (zero bytes)")
+    try:
+        image = _pillow().Image.open(io.BytesIO(contents))
+        frames = getattr(image, "n_frames", 1)
+    except Exception as error:
+        raise ValueError("is not an image, or is damaged") from error
+    # Phones write several JPEGs into one file, the picture first.
+    form = "JPEG" if image.format == "MPO" else image.format
+    if form not in FORMATS:
+        raise ValueError(f"is {form}, not one of {', '.join(FORMATS)}")
+    remarks = []
+    if frames > 1 and form == "GIF":
+        remarks.append("animated: the first frame is used")
+    if _has_alpha(image):
+        remarks.append("transparent: shown on white")
+    if image.mode.startswith("I"):
+        remarks.append("16 bits: the upper 8 are used")
+    if image.mode == "CMYK":
+        remarks.append("CMYK: converted to RGB")
+    if image.mode == "P" and form != "GIF":
+        remarks.append("palette: converted to RGB")
+    return Header(
+        size=(image.height, image.width),
+        grey=image.mode in _GREY,
+        special=form in ("BMP", "GIF") or _has_alpha(image),
+        remark="; ".join(remarks),
+    )
+
+
+def decode(contents: tf.Tensor, special: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes one image file, in graphs too.
+
+    Args:
+        contents: All bytes of the file, a string scalar.
+        special: `Header.special`, a boolean scalar, or False for no file.
+        channels: 1 or 3.
+
+    Returns:
+        uint8, shape [height, width, channels].
+    """
+
+    def by_tensorflow():
+        # It decodes PNG too; `decode_image` would take a faster and less exact
+        # transform for JPEG than Pillow, with which people serve.
+        return tf.io.decode_jpeg(
+            contents, channels, dct_method="INTEGER_ACCURATE"
+        )
+
+    def by_pillow():
+        # Not a numpy_function: eagerly, numpy would cut zero bytes at the end.
+        return tf.py_function(
+            lambda data: _decode_with_pillow(data.numpy(), channels),
+            [contents],
+            tf.uint8,
+        )
+
+    if special is False:
+        image = by_tensorflow()
+    else:
+        image = tf.cond(special, by_pillow, by_tensorflow)
+    return tf.ensure_shape(image, (None, None, channels))
+
+
+def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """Scales an image until it covers a size, and crops the centre.
+
+    Bilinear, antialiased; an image of that size is returned as it is.
+
+    Args:
+        image: uint8, [any height, any width, channels].
+        height: Of the result.
+        width: Of the result.
+
+    Returns:
+        uint8, [height, width, channels].
+
+    Example:
+    >>> cover(tf.zeros([10, 30, 3], tf.uint8), 5, 5).shape
+    TensorShape([5, 5, 3])
+    """
+    size = tf.shape(image)[:2]
+
+    def scaled():
+        target = tf.constant([height, width])
+        factor = tf.reduce_max(target / size)
+        new = tf.cast(
+            tf.math.ceil(factor * tf.cast(size, tf.float64)), tf.int32
+        )
+        # Rounding must not leave it a pixel too small, nor one too large.
+        new = tf.where(
+            tf.cast(target / size, tf.float64) == factor, target, new
+        )
+        values = tf.image.resize(image, new, antialias=True)
+        top, left = tf.unstack((new - target) // 2)
+        values = values[top : top + height, left : left + width]
+        return tf.saturate_cast(tf.round(values), tf.uint8)
+
+    same = tf.reduce_all(size == [height, width])
+    image = tf.cond(same, lambda: image, scaled)
+    return tf.ensure_shape(image, (height, width, image.shape[-1]))
+
+
+def forms(
+    size: int | tuple[int, int], native: tuple[int, int] | None, channels: int
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Shape to which images are brought, and the shape of views of them.
+
+    Args:
+        size: Pixels of the square, or (height, width), of views.
+        native: That of all images, or None if they differ.
+        channels: Number of channels.
+
+    Example:
+    >>> forms(224, None, 3)
+    ((256, 256, 3), (224, 224, 3))
+    >>> forms(32, (40, 40), 3)
+    ((32, 32, 3), (32, 32, 3))
+    """
+    pair = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(
+            "`image_size` must be a number of pixels or (height, width). "
+            f"Received: image_size={size}"
+        )
+    pair = tuple(arguments.integer("image_size", n, 1) for n in pair)
+    canvas = pair
+    if min(pair) > SMALL and native != pair:
+        canvas = tuple(round(n * _CANVAS) for n in pair)
+    return (*canvas, channels), (*pair, channels)
+
+
+class ImageFiles(sources.Source):
+    """Image files, read and decoded when they are needed.
+
+    Args:
+        paths: Of the files.
+        special: `Header.special` of each.
+        shape: (height, width, channels) to which every image is brought.
+        view_shape: See `sources.Source`.
+
+    Example:
+    >>> files = ImageFiles(["a.png", "b.png"], [False, False], (32, 32, 3))
+    >>> files.shape
+    (2, 32, 32, 3)
+    """
+
+    def __init__(self, paths, special, shape, view_shape=None):
+        super().__init__((len(paths), *shape), tf.uint8, view_shape)
+        with tf.device("CPU:0"):
+            # As the file system has them: names need not be UTF-8.
+            names = [os.fsencode(path) for path in paths]
+            self._paths = tf.constant(names, tf.string)
+            self._special = tf.constant(special, tf.bool)
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the files, in order."""
+        return [os.fsdecode(path) for path in self._paths.numpy()]
+
+    def read(self, index):
+        """Images of the files with these numbers."""
+        height, width, channels = self.shape[1:]
+
+        def load(number):
+            contents = tf.io.read_file(self._paths[number])
+            image = decode(contents, self._special[number], channels)
+            return cover(image, height, width)
+
+        spec = tf.TensorSpec((height, width, channels), tf.uint8)
+        return tf.map_fn(load, index, fn_output_signature=spec)
+
+
+def _decode_with_pillow(contents: bytes, channels: int) -> np.ndarray:
+    image_module = _pillow().Image
+    image = image_module.open(io.BytesIO(contents))
+    if _has_alpha(image):
+        image = image.convert("RGBA")
+        white = image_module.new("RGBA", image.size, "white")
+        image = image_module.alpha_composite(white, image)
+    image = image.convert("L" if channels == 1 else "RGB")
+    return np.asarray(image, np.uint8).reshape(*image.size[::-1], channels)
+
+
+def _has_alpha(image) -> bool:
+    return image.mode in ("LA", "PA", "RGBA", "RGBa", "La") or (
+        "transparency" in image.info
+    )
+
+
+def _pillow():
+    # Late, because importing the library should cost nothing it need not.
+    import PIL.Image
+
+    return PIL

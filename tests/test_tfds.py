@@ -1,0 +1,258 @@
+"""Data sets in TensorFlow Datasets' own format, prepared on this machine."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_keras import augment, datasets, pipeline, records, tfds
+
+VIEWS = augment.image_views(32, 32)
+
+
+def prepare(folder, name, sizes, shape=(32, 32, 3), labels=10, **options):
+    """Writes a data set as `tfds.load` would; returns its images by split."""
+    import tensorflow_datasets
+
+    random = np.random.RandomState(0)
+    written = {}
+    for split, size in sizes.items():
+        pixels = [
+            random.randint(0, 256, _size(shape, random)).astype("uint8")
+            for _ in range(size)
+        ]
+        written[split] = pixels, np.arange(size) % labels
+
+    def examples(split):
+        for pixels, label in zip(*written[split], strict=True):
+            yield {"id": b"some", "image": pixels, "label": label}
+
+    spec = {
+        "id": tf.TensorSpec([], tf.string),
+        "image": tf.TensorSpec([None, None, shape[-1]], tf.uint8),
+        "label": tf.TensorSpec([], tf.int64),
+    }
+    tensorflow_datasets.dataset_builders.store_as_tfds_dataset(
+        name=name.split("/")[0],
+        config=name.split("/")[1] if "/" in name else None,
+        version=options.pop("version", "3.0.0"),
+        file_format=options.pop("file_format", None),
+        features=tensorflow_datasets.features.FeaturesDict(
+            {
+                "id": tensorflow_datasets.features.Text(),
+                "image": tensorflow_datasets.features.Image(
+                    shape=shape, **options
+                ),
+                "label": tensorflow_datasets.features.ClassLabel(
+                    names=[f"class {k}" for k in range(labels)]
+                ),
+            }
+        ),
+        split_datasets={
+            split: tf.data.Dataset.from_generator(
+                lambda split=split: examples(split), output_signature=spec
+            )
+            for split in sizes
+        },
+        data_dir=str(folder),
+        disable_shuffling=True,
+    )
+    return written
+
+
+def _size(shape, random):
+    return [n or random.randint(70, 120) for n in shape[:2]] + [shape[2]]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tfds")
+    cifar = prepare(
+        folder, "cifar10", {"train": 60, "test": 20}, version="3.0.2"
+    )
+    svhn = prepare(
+        folder,
+        "svhn_cropped",
+        {"train": 30, "extra": 50, "test": 10},
+        version="3.1.0",
+    )
+    return types.SimpleNamespace(folder=str(folder), cifar=cifar, svhn=svhn)
+
+
+def load(prepared, name="cifar10", **arguments):
+    return datasets.from_tfds(
+        name, data_dir=prepared.folder, views=VIEWS, **arguments
+    )
+
+
+def rows(images):
+    return [image.tobytes() for image in images]
+
+
+def test_images_and_labels_are_those_written(prepared):
+    found = load(prepared, num_labeled=20)
+    images, labels = prepared.cifar["train"]
+    np.testing.assert_array_equal(found.unlabeled[:], images)
+    np.testing.assert_array_equal(found.unlabeled_labels, labels)
+    x, y = found.labeled
+    np.testing.assert_array_equal(np.bincount(y), [2] * 10)
+    where = [rows(images).index(row) for row in rows(x[:])]
+    np.testing.assert_array_equal(labels[where], y)
+    ((x, y),) = found.test.as_numpy_iterator()
+    np.testing.assert_array_equal(x, prepared.cifar["test"][0])
+    np.testing.assert_array_equal(y, prepared.cifar["test"][1])
+    assert found.class_names[3] == "class 3" and found.validation is None
+
+
+def test_the_order_is_that_of_tfds(prepared):
+    import tensorflow_datasets
+
+    stored = tensorflow_datasets.load(
+        "cifar10", split="train", data_dir=prepared.folder, download=False
+    )
+    want = [example["image"] for example in stored.as_numpy_iterator()]
+    np.testing.assert_array_equal(load(prepared).unlabeled[:], want)
+
+
+def test_splits_are_apart(prepared):
+    found = load(
+        prepared,
+        num_labeled=20,
+        seed=4,
+        validation_fraction=0.25,
+        labeled_in_unlabeled=False,
+    )
+    ((aside, _),) = found.validation.as_numpy_iterator()
+    parts = [rows(found.labeled[0][:]), rows(found.unlabeled[:]), rows(aside)]
+    assert [len(part) for part in parts] == [20, 25, 15]
+    assert len(set().union(*parts)) == 60
+    assert not set().union(*parts) & set(rows(prepared.cifar["test"][0]))
+
+
+def test_extra_images_are_unlabeled(prepared):
+    found = load(prepared, "svhn_cropped", num_labeled=10)
+    want = prepared.svhn["train"][0] + prepared.svhn["extra"][0]
+    np.testing.assert_array_equal(found.unlabeled[:], want)
+    assert found.unlabeled_labels is None
+    without = load(prepared, "svhn_cropped", extra_split=None)
+    assert len(without.unlabeled) == 30
+    flipped = datasets.from_tfds("cifar10", data_dir=prepared.folder)
+    assert flipped.views == augment.cifar_views(32)
+    unflipped = datasets.from_tfds("svhn_cropped", data_dir=prepared.folder)
+    assert unflipped.views == augment.svhn_views(32)
+
+
+def test_parts_of_splits(prepared):
+    found = load(
+        prepared,
+        labeled_split="train[10:30]",
+        extra_split="train[50%:]",
+        test_split="test[:5]",
+    )
+    images = prepared.cifar["train"][0]
+    np.testing.assert_array_equal(found.labeled[0][:], images[10:30])
+    np.testing.assert_array_equal(
+        found.unlabeled[:], images[10:30] + images[30:]
+    )
+    assert next(iter(found.test))[0].shape == (5, 32, 32, 3)
+
+
+def test_imagenet_of_which_a_tenth_is_labeled(tmp_path):
+    """Labels of one data set, unlabeled images of another; JPEG, any size."""
+    arguments = dict(shape=(None, None, 3), labels=4, encoding_format="jpeg")
+    part = {"train": 8, "validation": 6}
+    prepare(
+        tmp_path,
+        "imagenet2012_subset/10pct",
+        part,
+        version="5.0.0",
+        **arguments,
+    )
+    whole = {"train": 24, "validation": 6}
+    prepare(tmp_path, "imagenet2012", whole, version="5.1.0", **arguments)
+    found = datasets.from_tfds(
+        "imagenet2012_subset/10pct", data_dir=str(tmp_path), image_size=70
+    )
+    assert found.labeled[0].shape == (8, 80, 80, 3)
+    assert len(found.unlabeled) == 24
+    np.testing.assert_array_equal(found.labeled[1], np.arange(8) % 4)
+    assert next(iter(found.test))[0].shape == (6, 70, 70, 3)
+    x, y = next(iter(pipeline.training_dataset(found, 2, 3)))
+    assert x["strong"].shape == (3, 70, 70, 3) and y.shape == (2,)
+    with pytest.raises(ValueError, match="cannot be found in imagenet2012"):
+        datasets.from_tfds(
+            "imagenet2012_subset/10pct",
+            data_dir=str(tmp_path),
+            labeled_in_unlabeled=False,
+        )
+
+
+def test_array_records(tmp_path, prepared):
+    sizes = {"train": 60, "test": 20}
+    prepare(
+        tmp_path,
+        "cifar10",
+        sizes,
+        version="3.0.2",
+        file_format="array_record",
+    )
+    folder = types.SimpleNamespace(folder=str(tmp_path))
+    one = load(folder, num_labeled=20, validation_fraction=0.1)
+    other = load(prepared, num_labeled=20, validation_fraction=0.1)
+    np.testing.assert_array_equal(one.unlabeled[:], other.unlabeled[:])
+    np.testing.assert_array_equal(one.labeled[1], other.labeled[1])
+
+
+def test_batches_go_on_where_they_stopped(prepared):
+    found = load(prepared, num_labeled=10)
+    whole = pipeline.training_dataset(found, 4, 8, seed=2).take(9)
+    rest = pipeline.training_dataset(found, 4, 8, seed=2, start_step=6).take(3)
+    for (one, _), (other, _) in zip(whole.skip(6), rest, strict=True):
+        for view in one:
+            np.testing.assert_array_equal(one[view], other[view])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "error", "message"),
+    [
+        ("cifar11", {}, ValueError, "such as .*cifar10.*=cifar11"),
+        ("mnist", {}, FileNotFoundError, "mnist is not prepared.*tfds build"),
+        ("cifar10", dict(num_labeled=15), ValueError, "multiple of 10"),
+        ("cifar10", dict(labeled_split="dev"), ValueError, "'test', 'train'"),
+        ("cifar10", dict(extra_split="extra"), ValueError, "`extra_split`"),
+        (
+            "cifar10",
+            dict(labeled_in_unlabeled=False),
+            ValueError,
+            "no unlabeled images",
+        ),
+    ],
+)
+def test_errors(prepared, name, arguments, error, message):
+    with pytest.raises(error, match=message):
+        load(prepared, name, **arguments)
+
+
+def test_downloading_without_a_network_fails_at_once(tmp_path, monkeypatch):
+    def refuse(address, timeout):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(tfds.socket, "create_connection", refuse)
+    with pytest.raises(ConnectionError, match="needs a network.*no route"):
+        datasets.from_tfds("mnist", data_dir=str(tmp_path), download=True)
+
+
+def test_a_damaged_file_is_said(tmp_path):
+    name = str(tmp_path / "train.tfrecord")
+    with tf.io.TFRecordWriter(name) as writer:
+        for _ in range(3):
+            writer.write(b"0123456789")
+    contents = open(name, "rb").read()
+    part = types.SimpleNamespace(filename=name, skip=0, take=-1)
+    assert records.Records([part]).read([2]) == [b"0123456789"]
+    for length in (len(contents) - 5, 30, 60):
+        with open(name, "wb") as file:
+            file.write(contents[:length])
+        with pytest.raises(ValueError, match="damaged: at byte"):
+            records.Records([part])
