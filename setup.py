@@ -10,7 +10,7 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "mpl_keras/__init__.py").read_text()
 ).group(1)
 
-EXAMPLES = ["matplotlib", "scikit-learn"]
+EXAMPLES = ["matplotlib", "pandas", "scikit-learn"]
 
 setup(
     name="mpl_keras",
@@ -29,6 +29,7 @@ setup(
         "importlib_resources",
         "keras>=3.10",
         "keras-cv",
+        "pillow",
         "tensorflow>=2.20",
         "tensorflow-datasets",
     ],

@@ -80,9 +80,8 @@ def from_arrays(
         num_classes: By default the number of `class_names`, or what
             `y_labeled` shows.
         class_names: By default "0", "1", ...
-        views: By default `augment.default_views`: small affine views without a
-            flip for float or uint8 images, jitter for float features. For
-            anything else `training_dataset` asks for them.
+        views: By default `augment.default_views`, for images and float
+            features. For anything else `training_dataset` asks for them.
         unlabeled_labels: The true classes of `x_unlabeled`, for measuring only.
         labeled_in_unlabeled: True appends the labeled examples to the unlabeled
             ones; say False if `x_unlabeled` holds them already, or must not.

@@ -4,12 +4,18 @@ import numpy as np
 
 from mpl_keras import arguments, augment, splits
 from mpl_keras.data import SemiSupervisedData, from_arrays
+from mpl_keras.folders import from_folder
 from mpl_keras.splits import split_labeled
+from mpl_keras.tables import from_dataframe
+from mpl_keras.tfds import from_tfds
 
 __all__ = [
     "SemiSupervisedData",
     "digits",
     "from_arrays",
+    "from_dataframe",
+    "from_folder",
+    "from_tfds",
     "split_labeled",
     "two_moons",
 ]
@@ -22,11 +28,12 @@ def digits(
     validation_fraction: float = 0.0,
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
+    dtype: str = "float32",
 ) -> SemiSupervisedData:
     """scikit-learn's 1,797 real handwritten digits, 8x8.
 
-    float32 in [0, 1], shaped (8, 8, 1); int32 labels. 540 images, stratified,
-    are the test set, the same for every seed; the other 1,257 are for training.
+    Shaped (8, 8, 1), with int32 labels. 540 images, stratified, are the test
+    set, the same for every seed; the other 1,257 are for training.
 
     Args:
         num_labeled: How many keep their labels; see `split_labeled`.
@@ -36,6 +43,7 @@ def digits(
         labeled_in_unlabeled: False removes the labeled images from the
             unlabeled ones.
         balanced: See `split_labeled`.
+        dtype: "float32" for values in [0, 1], "uint8" for [0, 255].
 
     Raises:
         ImportError: scikit-learn is not installed.
@@ -45,7 +53,12 @@ def digits(
     >>> digits(num_labeled=20)
     SemiSupervisedData(labeled=20, unlabeled=1257, classes=10)
     """
+    arguments.choice("dtype", dtype, ("float32", "uint8"))
     x, y = _load_digits()
+    views = augment.digits_views()
+    if dtype == "uint8":
+        x = np.round(255 * x).astype(np.uint8)
+        views = augment.digits_views(scale=255)
     held_out = splits.stratified(y, 540, np.random.RandomState(0), 10)
     train = np.setdiff1d(np.arange(len(y)), held_out)
     labeled, unlabeled, aside = (
@@ -67,7 +80,7 @@ def digits(
         test=(x[held_out], y[held_out]),
         validation=(x[aside], y[aside]) if len(aside) else None,
         num_classes=10,
-        views=augment.digits_views(),
+        views=views,
         unlabeled_labels=y[unlabeled],
         labeled_in_unlabeled=False,
     )

@@ -51,14 +51,15 @@ def find(path):
         folder = os.path.join(path, part)
         if not os.path.isdir(folder):
             continue
-        names = [""]
-        if part != "unlabeled":
-            names = _folders(folder)
-            _check_known(names, classes, folder)
+        if part == "unlabeled":
+            for file in _walk(folder, path, problems):
+                entries.append(File(file, part, -1))
+            continue
+        names = _folders(folder)
+        _check_known(names, classes, folder)
         for name in names:
-            label = classes.index(name) if name else -1
             for file in _walk(os.path.join(folder, name), path, problems):
-                entries.append(File(file, part, label))
+                entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
 
 
@@ -95,8 +96,8 @@ def _walk(folder, root, problems):
         raise error
 
     found = []
-    if os.path.islink(folder):
-        problems[folder] = "is a link to a folder, which is not followed"
+    if not os.path.realpath(folder).startswith(inside):
+        problems[folder] = "is a link that leaves the folder"
         return found
     for where, folders, names in os.walk(folder, onerror=fail):
         for name in folders:

@@ -60,8 +60,7 @@ def from_folder(
         unreadable: What to do about files that are no picture or damaged, and
             links that leave the folder: "error" lists them and raises,
             "leave_out" lists them and warns.
-        views: By default `augment.imagenet_views` if `image_size` is above 64,
-            else `augment.svhn_views`, which doesn't flip.
+        views: By default `augment.default_views`.
         verbose: Whether to show how far the check of the files is.
 
     Returns:
@@ -101,11 +100,7 @@ def from_folder(
     )
     _keep_apart(parts, labeled_in_unlabeled, path)
     form = _form(files, image_size, channels)
-    if views is None:
-        policy = (
-            "svhn" if min(form.view_shape[:2]) <= images.SMALL else "imagenet"
-        )
-        views = augment.named_views(policy, *form.view_shape[:2])
+    unlabeled = form.source(parts["unlabeled"])
     evaluation = {
         name: data.evaluation_batches(form.source(part), _labels(part))
         for name, part in parts.items()
@@ -113,12 +108,12 @@ def from_folder(
     }
     return data.SemiSupervisedData(
         labeled=(form.source(parts["labeled"]), _labels(parts["labeled"])),
-        unlabeled=form.source(parts["unlabeled"]),
+        unlabeled=unlabeled,
         validation=evaluation.get("validation"),
         test=evaluation.get("test"),
         num_classes=len(classes),
         class_names=tuple(classes),
-        views=views,
+        views=views or augment.default_views(unlabeled),
     )
 
 

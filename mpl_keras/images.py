@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import arguments, sources
+from mpl_keras import arguments, augment, sources
 
-# Up to here images are small, as CIFAR's and SVHN's; above, views are resized
-# crops, and of a canvas that is larger: 256 pixels for 224, as for ImageNet.
-SMALL = 64
+# Views of images that are not small are crops of a larger canvas: of 256 pixels
+# for 224, as for ImageNet.
 _CANVAS = 256 / 224
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
@@ -181,7 +180,7 @@ def forms(
         )
     pair = tuple(arguments.integer("image_size", n, 1) for n in pair)
     canvas = pair
-    if min(pair) > SMALL and native != pair:
+    if min(pair) > augment.SMALL and native != pair:
         canvas = tuple(round(n * _CANVAS) for n in pair)
     return (*canvas, channels), (*pair, channels)
 

@@ -11,8 +11,8 @@ from mpl_keras import augment, data, images, records, sources, splits
 # What is unlabeled beside the training images.
 _EXTRA_SPLITS = {"svhn_cropped": "extra", "stl10": "unlabelled"}
 _UNLABELED = {"imagenet2012_subset": "imagenet2012"}
-# Whose classes a flip would change.
-_NO_FLIP = ("svhn_cropped", "mnist", "emnist", "kmnist")
+# Small images of which a flip is known to do no harm.
+_FLIPPED = ("cifar10", "cifar100", "cifar10_corrupted", "cifar10_1")
 _DEFAULT_SIZE = 224
 _CHUNK = 1024  # records that are parsed at once
 
@@ -61,9 +61,8 @@ def from_tfds(
         labeled_in_unlabeled: False removes the labeled images from the
             unlabeled ones.
         balanced: See `splits.split_labeled`.
-        views: By default `augment.imagenet_views` for images above 64 pixels,
-            `augment.svhn_views` (no flip) for SVHN and MNIST-like ones, and
-            `augment.cifar_views` for others.
+        views: By default `augment.default_views`, but `augment.cifar_views` of
+            CIFAR.
 
     Returns:
         Data whose images are uint8 in [0, 255], [N, height, width, channels];
@@ -136,7 +135,7 @@ def from_tfds(
         num_classes=classes.num_classes,
         class_names=tuple(classes.names),
         unlabeled_labels=truth,
-        views=views or _default_views(builder.name, form),
+        views=views or _default_views(builder.name, unlabeled),
     )
 
 
@@ -302,12 +301,10 @@ def _form(feature, image_size):
     return images.forms(size, native, channels or 3)
 
 
-def _default_views(name, form):
-    view_shape = form[1]
-    policy = "svhn" if name in _NO_FLIP else "cifar"
-    if min(view_shape[:2]) > images.SMALL:
-        policy = "imagenet"
-    return augment.named_views(policy, *view_shape[:2])
+def _default_views(name, unlabeled):
+    if name in _FLIPPED:
+        return augment.named_views("cifar", *unlabeled.view_shape[:2])
+    return augment.default_views(unlabeled)
 
 
 def _check_contained(name, labeled_in_unlabeled, split):

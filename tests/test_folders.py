@@ -174,10 +174,15 @@ def test_sizes_and_channels(tmp_path):
 
 
 def test_default_views(root):
-    found = folders.from_folder(root)
-    assert found.views == augment.svhn_views(8)
-    found = folders.from_folder(root, image_size=70)
-    assert found.views == augment.imagenet_views(70)
+    for size, views in (
+        (8, augment.image_views(8, 8)),
+        (40, augment.svhn_views(40)),
+        (70, augment.imagenet_views((70, 70))),
+    ):
+        found = folders.from_folder(root, image_size=size)
+        assert found.views == views
+        arrays = np.zeros((2, size, size, 3), "uint8")
+        assert augment.default_views(arrays) == views
 
 
 # What cannot be used.
@@ -234,11 +239,14 @@ def test_links_that_leave_the_folder(root, tmp_path_factory):
     os.symlink(outside / "secret.png", root / "unlabeled/link.png")
     os.symlink(outside, root / "unlabeled/folder")
     os.symlink(root / "nothing", root / "unlabeled/dangling.png")
+    write(outside / "owl/o.png", PIXELS[35])
+    os.symlink(outside / "owl", root / "labeled/owl")
     with pytest.raises(ValueError) as error:
         load(root)
     text = str(error.value)
     assert "link.png is a link that leaves the folder" in text
     assert "unlabeled/folder is a link to a folder" in text
+    assert "labeled/owl is a link that leaves the folder" in text
     assert "dangling.png cannot be opened" in text
 
 

@@ -37,17 +37,46 @@ ROOMS = {
     "distribution": (),
     "averaging": ("distribution", "networks"),
     "feedback": ("arguments", "distribution", "schedules"),
-    # Data: files, then pixels, then batches.
-    "augment": ("arguments",),
+    # Pixels: views.
+    "geometry": (),
+    "operations": ("geometry",),
+    "transforms": ("arguments", "geometry", "operations"),
+    "rand_augment": ("arguments", "geometry", "operations"),
+    "augment": ("arguments", "geometry", "rand_augment", "transforms"),
+    # Data: examples by number, from files, arrays and tables; then batches.
     "sources": (),
+    "images": ("arguments", "augment", "sources"),
+    "records": (),
     "splits": ("arguments", "checks"),
+    "columns": (),
     "data": ("arguments", "augment", "checks", "sources"),
-    "datasets": ("arguments", "augment", "data", "splits"),
+    "tables": ("arguments", "augment", "columns", "data", "splits"),
+    "folder_files": ("images",),
+    "folders": (
+        "arguments",
+        "augment",
+        "data",
+        "folder_files",
+        "images",
+        "splits",
+    ),
+    "tfds": ("augment", "data", "images", "records", "sources", "splits"),
+    "datasets": (
+        "arguments",
+        "augment",
+        "data",
+        "folders",
+        "splits",
+        "tables",
+        "tfds",
+    ),
     "pipeline": ("arguments", "augment", "checks", "sources"),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "networks", "schedules"),
     # After training.
     "export": (),
+    "report": ("checks",),
+    "runs": ("export",),
     # The models.
     "semi_supervised": (
         "arguments",
