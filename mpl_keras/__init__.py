@@ -27,12 +27,19 @@ _check_backend(keras.backend.backend())
 
 from mpl_keras import (  # noqa: E402
     augment,
+    backbones,
+    builder,
     callbacks,
     datasets,
     feedback,
+    finetune,
     losses,
     pipeline,
+    recipes,
+    report,
+    runs,
     schedules,
+    wide_resnet,
 )
 from mpl_keras.meta_pseudo_labels import MetaPseudoLabels  # noqa: E402
 from mpl_keras.uda import UDA  # noqa: E402
@@ -43,10 +50,17 @@ __all__ = [
     "MetaPseudoLabels",
     "UDA",
     "augment",
+    "backbones",
+    "builder",
     "callbacks",
     "datasets",
     "feedback",
+    "finetune",
     "losses",
     "pipeline",
+    "recipes",
+    "report",
+    "runs",
     "schedules",
+    "wide_resnet",
 ]

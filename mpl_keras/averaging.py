@@ -30,6 +30,7 @@ def clone(network: keras.Model, argument: str = "student") -> keras.Model:
             copy = type(network).from_config(network.get_config())
             copy(networks.symbolic_inputs(network))
         copy.set_weights(network.get_weights())
+        _finalize(copy)
     except Exception as error:
         raise ValueError(
             f"`{argument}` must be a model that Keras can clone, because its "
@@ -40,6 +41,18 @@ def clone(network: keras.Model, argument: str = "student") -> keras.Model:
         ) from error
     copy.trainable = False
     return copy
+
+
+def _finalize(network) -> None:
+    """Lets `keras.layers.Normalization` read its statistics again.
+
+    It computes by a copy of its weights, which `set_weights` leaves as it was.
+    """
+    for layer in network.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+        if hasattr(layer, "layers"):
+            _finalize(layer)
 
 
 def momentum_at(step, momentum: float) -> tf.Tensor:
@@ -58,6 +71,9 @@ def momentum_at(step, momentum: float) -> tf.Tensor:
 
 def update(average: keras.Model, network: keras.Model, momentum) -> None:
     """Moves the average towards the network, BatchNorm's statistics included.
+
+    Statistics that were copied would belong to other weights than those of the
+    average.
 
     Weights that are not floating point (counters, tables) are copied.
     """

@@ -33,6 +33,15 @@ class MetaPseudoLabels(SemiSupervisedModel):
     Calling, evaluating, predicting and exporting the model uses the moving
     average of the student.
 
+    BatchNorm normalises by its own batch in every pass of a step. The teacher
+    passes once over all views together, the student once over the strong
+    views, and these two passes move the moving statistics, once each, also
+    while the student waits. The student's passes over the labeled examples,
+    before and after its update, move none: otherwise it would be evaluated by
+    statistics of images that it is not trained on, and its loss would change by
+    more than its weights. The average follows the statistics as it follows the
+    weights, and evaluation normalises by the average's alone.
+
     Example:
     >>> def make_net():
     ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])

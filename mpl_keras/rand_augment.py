@@ -146,18 +146,17 @@ class RandAugment:
     def _change(self, name, x, row, column) -> tf.Tensor:
         """Any other operation, on all of `x`."""
         level = self.magnitude / 10
-        match name:
-            case "AutoContrast" | "Equalize" | "Invert":
-                return getattr(operations, name.lower())(x)
-            case "Posterize":
-                return operations.posterize(x, min(int(4 * level), 8))
-            case "Solarize":
-                # The official code casts to uint8, which wraps.
-                return operations.solarize(x, int(256 * level) % 256)
-            case "Cutout":
-                height, width = geometry.size_of(x)
-                size = 2 * int(self.cutout_const * level)
-                return operations.cutout(x, row * height, column * width, size)
-            case _:
-                enhance = getattr(operations, name.lower())
-                return enhance(x, 1.8 * level + 0.1)
+        # No `match`, which AutoGraph cannot read.
+        if name in ("AutoContrast", "Equalize", "Invert"):
+            return getattr(operations, name.lower())(x)
+        if name == "Posterize":
+            return operations.posterize(x, min(int(4 * level), 8))
+        if name == "Solarize":
+            # The official code casts to uint8, which wraps.
+            return operations.solarize(x, int(256 * level) % 256)
+        if name == "Cutout":
+            height, width = geometry.size_of(x)
+            size = 2 * int(self.cutout_const * level)
+            return operations.cutout(x, row * height, column * width, size)
+        enhance = getattr(operations, name.lower())
+        return enhance(x, 1.8 * level + 0.1)

@@ -105,7 +105,8 @@ def plot_confusion(
         names = [
             name if len(name) < 16 else name[:14] + "…" for name in class_names
         ]
-        axis.set_xticks(range(len(counts)), names, rotation=90)
+        turn = 90 if max(map(len, names)) > 3 else 0
+        axis.set_xticks(range(len(counts)), names, rotation=turn)
         axis.set_yticks(range(len(counts)), names)
     else:
         figure.colorbar(image, label="share of the true class")

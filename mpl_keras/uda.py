@@ -20,6 +20,10 @@ class UDA(SemiSupervisedModel):
     Calling, evaluating, predicting and exporting the model uses the moving
     average of the network.
 
+    BatchNorm normalises by the batch of all views together (without
+    consistency: of the labeled ones) and moves its statistics once in a step;
+    evaluation normalises by those of the average.
+
     Example:
     >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     >>> model = UDA(net)

@@ -229,3 +229,20 @@ def test_frozen_layers_are_averaged_as_they_are():
         average.get_weights(), network.get_weights(), strict=True
     ):
         np.testing.assert_allclose(left, right, rtol=1e-6)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_a_clone_normalises_by_adapted_statistics(nested):
+    """Keras computes by a copy of these, which `set_weights` leaves alone."""
+    layer = keras.layers.Normalization()
+    x = np.random.RandomState(0).normal(5.0, 3.0, (50, 4)).astype("float32")
+    layer.adapt(x)
+    layers = [keras.Input((4,)), layer, keras.layers.Dense(2)]
+    if nested:
+        inner = keras.Sequential(layers)
+        layers = [keras.Input((4,)), inner, keras.layers.Dense(2)]
+    network = keras.Sequential(layers)
+    copy = averaging.clone(network)
+    np.testing.assert_allclose(copy(x), network(x), atol=1e-6)
+    averaging.update(copy, network, 0.9)
+    np.testing.assert_allclose(copy(x), network(x), atol=1e-5)

@@ -132,7 +132,17 @@ assert float(model.uda.weight) > 1.9
     assert result.returncode == 0, result.stderr[-3000:]
 
 
-def test_every_flag_has_help(tmp_path):
-    for script in ("digits.py", "two_moons.py"):
-        text = run(script, "--help", cwd=tmp_path).stdout
-        assert "--seeds" in text and "--output_dir" in text
+def test_preview_views(tmp_path):
+    flags = ("--views=digits", "--rows=2", "--output=a.png")
+    assert run("preview_views.py", *flags, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+    again = run("preview_views.py", *flags, cwd=tmp_path)
+    assert again.returncode != 0 and "--overwrite" in again.stderr
+
+
+@pytest.mark.parametrize(
+    "script", sorted(file.name for file in (ROOT / "examples").glob("*.py"))
+)
+def test_every_script_has_help(script, tmp_path):
+    text = run(script, "--help", cwd=tmp_path).stdout
+    assert "--output" in text and "--seed" in text

@@ -71,10 +71,24 @@ ROOMS = {
         "tfds",
     ),
     "pipeline": ("arguments", "augment", "checks", "sources"),
+    # Networks and settings by name.
+    "wide_resnet": ("arguments", "distribution"),
+    "applications": ("distribution", "wide_resnet"),
+    "backbones": ("applications", "arguments", "wide_resnet"),
+    "recipes": (),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "networks", "schedules"),
     # After training.
     "export": (),
+    "finetune": (
+        "arguments",
+        "averaging",
+        "checks",
+        "losses",
+        "networks",
+        "pipeline",
+        "semi_supervised",
+    ),
     "report": ("checks",),
     "runs": ("export",),
     # The models.
@@ -97,6 +111,17 @@ ROOMS = {
         "losses",
         "networks",
         "semi_supervised",
+    ),
+    "builder": (
+        "arguments",
+        "backbones",
+        "feedback",
+        "losses",
+        "meta_pseudo_labels",
+        "recipes",
+        "schedules",
+        "semi_supervised",
+        "uda",
     ),
 }
 
@@ -193,12 +218,15 @@ PUBLIC = [
     for file in FILES
     if file.stem != "__init__"
 ]
-# Base classes, and what is handed to them: their subclasses show them at work.
+# Base classes, and what is handed to them or between rooms: their examples are
+# those of what uses them.
 ABSTRACT = {
     "DistributedModel",
-    "SemiSupervisedModel",
     "Feedback",
+    "File",
+    "Header",
     "Reaction",
+    "SemiSupervisedModel",
     "Source",
     "Split",
 }

@@ -213,6 +213,20 @@ def test_batches_go_on_where_they_stopped(prepared):
             np.testing.assert_array_equal(one[view], other[view])
 
 
+def test_one_seed_gives_the_same_views_and_another_others(prepared):
+    def views(seed):
+        found = datasets.from_tfds(
+            "cifar10", data_dir=prepared.folder, num_labeled=10, seed=seed
+        )
+        batches = pipeline.training_dataset(found, 4, 8, seed=seed).take(20)
+        return [x for x, _ in batches.as_numpy_iterator()]
+
+    for one, again, other in zip(views(1), views(1), views(2), strict=True):
+        for name in one:
+            np.testing.assert_array_equal(one[name], again[name])
+            assert not np.array_equal(one[name], other[name])
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "error", "message"),
     [

@@ -1,0 +1,407 @@
+"""Trains an image classifier with few labels and many unlabeled images.
+
+On a folder of pictures, a few of them sorted by class:
+
+    pictures/labeled/cat/*.jpg    pictures/unlabeled/**    pictures/test/cat/*
+    python examples/train_images.py --dataset=pictures --output_dir=run
+
+or on a data set of TensorFlow Datasets, by a published recipe:
+
+    python examples/train_images.py --recipe=cifar10_4000 --output_dir=run
+
+A recipe is where settings begin, and flags override it. Without --recipe it is
+the one for images of that size, with batches that fit one device. Schedules
+(warm-up, the student's wait, the ramp of the consistency) are stretched or
+shortened with --steps, and learning rates grow with --labeled_batch_size.
+
+The figures at the end are those of the last step. The test images choose
+nothing: choose on a folder `validation`, or with --validation_fraction.
+"""
+
+import dataclasses
+import os
+import sys
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf
+from absl import app, flags, logging
+
+from mpl_keras import (
+    augment,
+    builder,
+    callbacks,
+    datasets,
+    export,
+    finetune,
+    pipeline,
+    recipes,
+    report,
+    runs,
+)
+
+# Without --recipe: the one for images up to so many pixels, with what is
+# different because its own data are not at hand.
+CAUTIOUS = {
+    "feedback": "hypergradient",
+    "feedback_weight": 0.1,
+    "feedback_normalization": "rms",
+    "feedback_baseline": None,
+    "pseudo_labels": "soft",
+    "pseudo_label_view": "weak",
+}
+SMALL_BATCHES = {
+    "labeled_batch_size": 32,
+    "unlabeled_batch_size": 224,
+    "teacher_learning_rate": 0.0125,
+    "student_learning_rate": 0.0125,
+    "steps": 20_000,
+    "warmup_steps": 400,
+    "student_wait": 400,
+    "consistency_ramp_steps": 1000,
+    "label_smoothing": 0.1,
+}
+DEFAULTS = (
+    (31, "digits", CAUTIOUS),
+    (64, "cifar10_4000", CAUTIOUS | SMALL_BATCHES),
+    (10**6, "imagenet_10_percent", CAUTIOUS | SMALL_BATCHES),
+)
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "dataset",
+    None,
+    "A folder of pictures, a name of TensorFlow Datasets, or digits. By "
+    "default the recipe's.",
+)
+flags.DEFINE_string(
+    "recipe", None, f"Where settings begin: {', '.join(recipes.names())}."
+)
+flags.DEFINE_enum("method", "mpl", builder.METHODS, "What to train with.")
+flags.DEFINE_string("output_dir", None, "Where results go.", required=True)
+flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
+flags.DEFINE_bool(
+    "labeled_in_unlabeled", True, "Whether labeled images are unlabeled too."
+)
+flags.DEFINE_float("validation_fraction", 0.0, "Share to choose settings on.")
+flags.DEFINE_enum(
+    "unreadable",
+    "error",
+    ["error", "leave_out"],
+    "What to do about files of a folder that cannot be read.",
+)
+flags.DEFINE_string("data_dir", None, "Folder of TensorFlow Datasets.")
+flags.DEFINE_bool("download", False, "Download and prepare it if need be.")
+flags.DEFINE_string("weights", None, "File of pretrained weights.")
+flags.DEFINE_bool("finetune", False, "Train on the labels at the end.")
+flags.DEFINE_integer(
+    "evaluate_every",
+    None,
+    "Steps between evaluations and checkpoints; by default a twentieth of all, "
+    "between 100 and 1,000.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "seed", 0, "Of split, networks, order and views.", lower_bound=0
+)
+# What a recipe says, and these flags override.
+OVERRIDES = {
+    "num_labeled": "Keep the labels of so many; by default of all in a folder.",
+    "image_size": "Pixels of the square to train on.",
+    "views": "Weak and strong views: cifar, svhn, imagenet, digits, ...",
+    "backbone": "small_cnn, wide_resnet_28_2, or of keras.applications.",
+    "steps": "Training steps; schedules are stretched with them.",
+    "labeled_batch_size": "Labeled images in a step.",
+    "unlabeled_batch_size": "Unlabeled ones; in proportion to the labeled.",
+    "teacher_learning_rate": "Peak; in proportion to --labeled_batch_size.",
+    "student_learning_rate": "The same of the student.",
+    "warmup_steps": "Steps in which learning rates grow.",
+    "student_wait": "Steps before the student starts.",
+    "clip_norm": "Largest norm of a gradient.",
+    "weight_decay": "Factor of the weights in their gradients.",
+    "teacher_dropout": "Rate before the last layer; single nets' too.",
+    "student_dropout": "The same of the student.",
+    "label_smoothing": "Of the supervised and the student's loss.",
+    "ema_momentum": "Of the averaged network.",
+    "consistency_weight": "Weight of UDA's consistency.",
+    "consistency_ramp_steps": "Steps in which it grows.",
+    "temperature": "Of UDA's targets.",
+    "threshold": "Confidence that UDA asks for.",
+    "feedback": f"To the teacher: {', '.join(builder.FEEDBACKS)} or none.",
+    "feedback_weight": "Factor of the feedback.",
+    "pseudo_label_view": "What the teacher labels: weak or strong.",
+    "finetune_steps": "Steps of --finetune.",
+    "finetune_batch_size": "Labeled images in such a step.",
+    "finetune_learning_rate": "Its learning rate.",
+}
+TYPES = {
+    field.name: str(field.type) for field in dataclasses.fields(recipes.Recipe)
+}
+for name, text in OVERRIDES.items():
+    define = flags.DEFINE_string
+    for kind, own in (
+        ("int", flags.DEFINE_integer),
+        ("float", flags.DEFINE_float),
+    ):
+        define = own if kind in TYPES[name] else define
+    define(name, None, text)
+
+
+def load_data():
+    """The data that the flags name, and the recipe to begin with."""
+    recipe = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
+    name = FLAGS.dataset or (recipe and recipe.dataset)
+    if name is None:
+        raise ValueError("--dataset or --recipe must be given.")
+    common = {
+        "num_labeled": FLAGS.num_labeled or (recipe and recipe.num_labeled),
+        "seed": FLAGS.seed,
+        "validation_fraction": FLAGS.validation_fraction,
+        "labeled_in_unlabeled": FLAGS.labeled_in_unlabeled,
+    }
+    size = FLAGS.image_size or (recipe and recipe.image_size)
+    if os.path.isdir(name):
+        if not FLAGS.recipe or FLAGS.num_labeled is None:
+            common["num_labeled"] = FLAGS.num_labeled  # all that are sorted
+        data = datasets.from_folder(
+            name,
+            image_size=size,
+            unreadable=FLAGS.unreadable,
+            verbose=True,
+            **common,
+        )
+    elif name == "digits":
+        common["num_labeled"] = common["num_labeled"] or 10
+        data = datasets.digits(dtype="uint8", **common)
+    else:
+        data = from_tfds(name, size, common)
+    if recipe is not None:
+        return data, recipe
+    side = min(shape_of(data)[:2])
+    name, changes = next(d[1:] for d in DEFAULTS if side <= d[0])
+    return data, dataclasses.replace(recipes.get(name), **changes)
+
+
+def from_tfds(name, size, common):
+    """A data set of TensorFlow Datasets; its errors name folders too."""
+    try:
+        return datasets.from_tfds(
+            name,
+            image_size=size,
+            data_dir=FLAGS.data_dir,
+            download=FLAGS.download,
+            **common,
+        )
+    except ValueError as error:
+        if "must be a data set of" not in str(error):
+            raise
+        raise ValueError(
+            "--dataset must be a folder that exists, digits, or a name of a "
+            f"data set: {error}"
+        ) from error
+
+
+def shape_of(data):
+    """(height, width, channels) of images as networks take them."""
+    x = data.unlabeled
+    return tuple(getattr(x, "view_shape", x.shape[1:]))
+
+
+def adapted(recipe):
+    """The recipe with what flags say."""
+    return builder.adapt(
+        recipe, **{name: FLAGS[name].value for name in OVERRIDES}
+    )
+
+
+def settings_of(recipe, data):
+    """All that a run which goes on must have in common with this one."""
+    settings = dataclasses.asdict(recipe)
+    for name in ("source", "departures", "published"):
+        del settings[name]
+    for name in ("method", "seed", "validation_fraction", "weights"):
+        settings[name] = FLAGS[name].value
+    for name in ("labeled_in_unlabeled", "finetune", "evaluate_every"):
+        settings[name] = FLAGS[name].value
+    return settings | {
+        "dataset": FLAGS.dataset or recipe.dataset,
+        "class_names": data.class_names,
+        "labeled_images": len(data.labeled[1]),
+        "unlabeled_images": len(data.unlabeled),
+    }
+
+
+def describe(recipe, data, model):
+    """Prints what will be done."""
+    count = len(data.unlabeled)
+    shape = " x ".join(str(n) for n in shape_of(data))
+    tests = [
+        f"{batches.num_examples:,} for {name}"
+        for name, batches in (
+            ("validation", data.validation),
+            ("test", data.test),
+        )
+        if batches is not None
+    ]
+    networks, told = 1, ""
+    if FLAGS.method == "mpl":
+        networks, told = 2, f", feedback {recipe.feedback}"
+    print(
+        f"images     {len(data.labeled[1]):,} labeled, {count:,} unlabeled, "
+        f"{', '.join(tests) or 'none to test with'}; {shape}\n"
+        f"classes    {data.num_classes}: {', '.join(data.class_names[:8])}"
+        f"{', ...' if data.num_classes > 8 else ''}\n"
+        f"method     {FLAGS.method}{told}, after recipe {recipe.name}, "
+        f"seed {FLAGS.seed}\n"
+        f"networks   {networks} x {recipe.backbone}, "
+        f"{model.averaged.count_params():,} parameters each\n"
+        f"training   {recipe.steps:,} steps of {recipe.labeled_batch_size} "
+        f"labeled and {recipe.unlabeled_batch_size} unlabeled images\n"
+        f"results    {FLAGS.output_dir}"
+    )
+
+
+def train(recipe, data, model, run):
+    """Trains from the model's step to the last one."""
+    steps = recipe.steps
+    every = FLAGS.evaluate_every or min(max(steps // 20, 100), 1000)
+    own = [callbacks.Progress(steps), runs.SaveRun(run)]
+    while int(model.step) < steps:
+        # Epochs of equal length, and a shorter one for what remains.
+        step = int(model.step)
+        count = max((steps - step) // every, 1)
+        length = min(every, steps - step)
+        batches = pipeline.training_dataset(
+            data,
+            recipe.labeled_batch_size,
+            recipe.unlabeled_batch_size,
+            steps_per_epoch=length,
+            seed=FLAGS.seed,
+            start_step=step,
+        )
+        model.fit(
+            batches,
+            epochs=count,
+            validation_data=data.validation or data.test,
+            callbacks=own,
+            verbose=0,
+        )
+
+
+def views_of(recipe, data):
+    """Views by name if a flag or the recipe in use names them."""
+    if FLAGS.views is None and FLAGS.recipe is None:
+        return data.views
+    return augment.named_views(recipe.views, *shape_of(data)[:2])
+
+
+def write_results(recipe, data, model, run):
+    """Measures the networks, and writes all that is left of the run."""
+    name = "student" if FLAGS.method == "mpl" else "network"
+    networks = {f"averaged {name}": model.averaged}
+    if FLAGS.method == "mpl":
+        networks |= {"student as trained": model.student}
+        networks |= {"teacher": model.teacher}
+    outputs = {
+        "curves.png": lambda path: report.plot_curves(
+            run.metrics(), f"{FLAGS.method}, seed {FLAGS.seed}", path
+        ),
+        f"{name}.keras": model.averaged.save,
+        name: lambda path: model.averaged.export(path, verbose=False),
+    }
+    if FLAGS.finetune:
+        tuned = finetune.finetune(
+            model,
+            data,
+            learning_rate=recipe.finetune_learning_rate,
+            steps=recipe.finetune_steps,
+            batch_size=recipe.finetune_batch_size,
+            views="weak",
+            seed=FLAGS.seed,
+        )
+        networks["finetuned"] = tuned
+        outputs["finetuned.keras"] = tuned.save
+        outputs["finetuned"] = lambda path: tuned.export(path, verbose=False)
+    accuracies = {}
+    if data.test is not None:
+        for label, network in networks.items():
+            counts = report.confusion_matrix(
+                network, data.test, data.num_classes
+            )
+            accuracies[label] = 100 * report.accuracy_of(counts)
+            print(f"{label:20} {accuracies[label]:.2f} % of the test images")
+            if label == f"averaged {name}":
+                averaged = counts
+        outputs["confusion_matrix.png"] = lambda path: report.plot_confusion(
+            averaged,
+            data.class_names,
+            f"averaged {name}: {accuracies[f'averaged {name}']:.2f} % of the "
+            "test images",
+            path,
+        )
+    # Last, because it says that the run is finished.
+    result = {"step": recipe.steps, "test_accuracy": accuracies}
+    outputs["results.json"] = export.json_writer(result)
+    write_all(run, outputs)
+
+
+def write_all(run, outputs):
+    """Writes what can be written, and says what could not."""
+    missing = {}
+    for name, write in outputs.items():
+        if missing and name == "results.json":
+            break
+        try:
+            run.write(name, write)
+        except (OSError, tf.errors.OpError) as error:
+            missing[name] = error
+    if missing:
+        sys.exit(
+            f"{sys.argv[0]}: not written to {run.path}: "
+            + "; ".join(f"{name} ({why})" for name, why in missing.items())
+            + ". The rest is there. Make room, and start again with --resume."
+        )
+    print(f"wrote {', '.join(sorted(os.listdir(run.path)))} to {run.path}")
+
+
+def main(argv):
+    """Checks, says what it will do, trains, and writes the results."""
+    logging.set_verbosity(logging.ERROR)
+    warnings.showwarning = lambda text, *_, **__: print(f"note: {text}")
+    if argv[1:]:
+        sys.exit(f"{argv[0]}: unknown arguments {argv[1:]}")
+    try:
+        # What is quickly checked comes first.
+        export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
+        data, recipe = load_data()
+        recipe = adapted(recipe)
+        data = dataclasses.replace(data, views=views_of(recipe, data))
+        run = runs.RunFolder(
+            FLAGS.output_dir,
+            settings_of(recipe, data),
+            FLAGS.resume,
+            "--output_dir",
+        )
+        if os.path.exists(run.file("results.json")):
+            print(f"The run in {run.path} is finished.")
+            return
+        model = builder.make_model(
+            recipe,
+            shape_of(data),
+            data.num_classes,
+            method=FLAGS.method,
+            weights=FLAGS.weights,
+            seed=FLAGS.seed,
+        )
+        describe(recipe, data, model)
+        run.begin()
+        model = run.load() or model
+    except (ValueError, OSError, ImportError) as error:
+        sys.exit(f"{argv[0]}: {error}")
+    train(recipe, data, model, run)
+    write_results(recipe, data, model, run)
+
+
+if __name__ == "__main__":
+    app.run(main)

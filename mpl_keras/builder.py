@@ -1,0 +1,198 @@
+"""From a recipe to a compiled model."""
+
+import dataclasses
+from typing import Any
+
+import keras
+
+from mpl_keras import (
+    arguments,
+    backbones,
+    feedback,
+    losses,
+    recipes,
+    schedules,
+)
+from mpl_keras.meta_pseudo_labels import MetaPseudoLabels
+from mpl_keras.semi_supervised import SemiSupervisedModel
+from mpl_keras.uda import UDA
+
+METHODS = ("supervised", "uda", "mpl")
+# A form of feedback by its name in recipes, and a weight for one whose recipe
+# has another form.
+FEEDBACKS = {
+    "loss_difference": (feedback.LossDifferenceFeedback, 1.0),
+    "cosine": (feedback.CosineFeedback, 1.0),
+    "hypergradient": (feedback.HypergradientFeedback, 0.1),
+    "per_example": (feedback.PerExampleFeedback, 0.1),
+}
+
+
+def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
+    """A recipe with changes, and what follows from them.
+
+    With the steps, warm-up, the student's wait and the ramp of the consistency
+    grow or shrink. With the labeled batch, the unlabeled one and the learning
+    rates do. With another feedback come its own weight, normalization and
+    kind of pseudo labels. What is given itself stays as it is given.
+
+    Args:
+        recipe: Where to begin.
+        **changes: Fields of the recipe; None is no change.
+
+    Raises:
+        ValueError: A field is unknown or out of range.
+
+    Example:
+    >>> recipe = adapt(recipes.get("cifar10_4000"), labeled_batch_size=64)
+    >>> recipe.unlabeled_batch_size, recipe.teacher_learning_rate
+    (448, 0.025)
+    """
+    changes = {k: v for k, v in changes.items() if v is not None}
+    known = {field.name for field in dataclasses.fields(recipe)}
+    if set(changes) - known:
+        raise ValueError(
+            f"`changes` must be fields of a recipe, {sorted(known)}. "
+            f"Received: {sorted(set(changes) - known)}"
+        )
+    for name in ("steps", "labeled_batch_size", "unlabeled_batch_size"):
+        if name in changes:
+            arguments.integer(name, changes[name], 1)
+    follows = {}
+    stretch = changes.get("steps", recipe.steps) / recipe.steps
+    for name in ("warmup_steps", "student_wait", "consistency_ramp_steps"):
+        follows[name] = round(stretch * getattr(recipe, name))
+    batch = changes.get("labeled_batch_size", recipe.labeled_batch_size)
+    batch /= recipe.labeled_batch_size
+    follows["unlabeled_batch_size"] = max(
+        round(batch * recipe.unlabeled_batch_size), 1
+    )
+    for name in ("teacher_learning_rate", "student_learning_rate"):
+        follows[name] = batch * getattr(recipe, name)
+    form = changes.get("feedback", recipe.feedback)
+    if form not in (*FEEDBACKS, "none"):
+        raise ValueError(
+            f"`feedback` must be one of {(*FEEDBACKS, 'none')}. "
+            f"Received: feedback={form!r}"
+        )
+    if form != recipe.feedback and form in FEEDBACKS:
+        kind, follows["feedback_weight"] = FEEDBACKS[form]
+        follows["pseudo_labels"] = kind.kinds[0]
+        follows["feedback_normalization"] = _NORMALIZATIONS.get(form)
+        follows["feedback_baseline"] = (
+            0.99 if form == "loss_difference" else None
+        )
+    return dataclasses.replace(recipe, **(follows | changes))
+
+
+_NORMALIZATIONS = {"hypergradient": "rms", "per_example": "rms"}
+
+
+def make_model(
+    recipe: recipes.Recipe,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    method: str = "mpl",
+    weights: Any = None,
+    seed: int = 0,
+) -> SemiSupervisedModel:
+    """A compiled model by a recipe.
+
+    Args:
+        recipe: Its networks, losses, feedback and optimizers are used.
+        input_shape: (height, width, channels) of images in [0, 255].
+        num_classes: Number of classes.
+        method: "supervised", "uda" or "mpl". The first two train the network
+            that is the teacher in the third, from the same weights.
+        weights: Of all networks to begin with, see `backbones.make`.
+        seed: Of the initial weights, dropout and sampled pseudo labels.
+
+    Returns:
+        A `UDA` or a `MetaPseudoLabels` model.
+
+    Example:
+    >>> model = make_model(recipes.get("digits"), (8, 8, 1), num_classes=10)
+    >>> type(model).__name__
+    'MetaPseudoLabels'
+    """
+    arguments.choice("method", method, METHODS)
+    keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
+
+    def network(role):
+        return backbones.make(
+            recipe.backbone,
+            input_shape,
+            num_classes,
+            dropout=getattr(recipe, f"{role}_dropout"),
+            weight_decay=recipe.weight_decay,
+            weights=weights,
+        )
+
+    consistency = losses.ConsistencyLoss(
+        temperature=recipe.temperature,
+        threshold=recipe.threshold,
+        mask_on=recipe.mask_on,
+    )
+    common = {
+        "consistency": None if method == "supervised" else consistency,
+        "consistency_weight": schedules.LinearRamp(
+            recipe.consistency_weight,
+            steps=max(recipe.consistency_ramp_steps, 1),
+        ),
+        "label_smoothing": recipe.label_smoothing,
+        "ema_momentum": recipe.ema_momentum,
+    }
+    teacher = network("teacher")
+    optimizer = _optimizer(recipe, recipe.teacher_learning_rate, 0)
+    if method != "mpl":
+        model = UDA(teacher, **common)
+        model.compile(optimizer, metrics=["accuracy"])
+        return model
+    model = MetaPseudoLabels(
+        teacher,
+        network("student"),
+        feedback=_feedback(recipe),
+        pseudo_labels=recipe.pseudo_labels,
+        pseudo_label_view=recipe.pseudo_label_view,
+        seed=seed,
+        **common,
+    )
+    model.compile(
+        teacher_optimizer=optimizer,
+        student_optimizer=_optimizer(
+            recipe, recipe.student_learning_rate, recipe.student_wait
+        ),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def _optimizer(recipe, learning_rate, wait):
+    """SGD: after some steps of waiting, warm-up and a cosine decay."""
+    wait = min(wait, recipe.steps - 1)
+    left = recipe.steps - wait
+    warmup = min(recipe.warmup_steps, left - 1)
+    if warmup > 0:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0, left - warmup, warmup_target=learning_rate, warmup_steps=warmup
+        )
+    else:
+        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, left)
+    return keras.optimizers.SGD(
+        schedules.Delayed(schedule, wait) if wait else schedule,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        global_clipnorm=recipe.clip_norm,
+    )
+
+
+def _feedback(recipe):
+    if recipe.feedback == "none":
+        return None
+    options = {}
+    if recipe.feedback != "cosine":
+        options["normalization"] = recipe.feedback_normalization
+    if recipe.feedback == "loss_difference":
+        options["baseline_momentum"] = recipe.feedback_baseline
+    return FEEDBACKS[recipe.feedback][0](recipe.feedback_weight, **options)

@@ -1,0 +1,277 @@
+"""Which passes of a step see batch statistics, and which leave a trace."""
+
+import keras
+import numpy as np
+import pytest
+
+from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras.feedback import (
+    HypergradientFeedback,
+    LossDifferenceFeedback,
+)
+from mpl_keras.losses import ConsistencyLoss
+
+MOMENTUM = 0.8
+FEEDBACKS = [HypergradientFeedback, LossDifferenceFeedback, None]
+
+
+def make_net():
+    """BatchNorm first, so that what it sees is the batch itself."""
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.BatchNormalization(momentum=MOMENTUM),
+            keras.layers.Dense(8),
+            keras.layers.BatchNormalization(momentum=MOMENTUM),
+            keras.layers.ReLU(),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def make_batch(seed=0):
+    """Views whose means and deviations are far apart."""
+    rng = np.random.default_rng(seed)
+
+    def examples(size, mean, deviation):
+        return rng.normal(mean, deviation, (size, 4)).astype("float32")
+
+    views = {
+        "labeled": examples(6, 5.0, 1.0),
+        "weak": examples(8, -3.0, 2.0),
+        "strong": examples(8, 1.0, 4.0),
+    }
+    return views, rng.integers(0, 3, 6)
+
+
+def make_mpl(feedback, **options):
+    form = feedback and feedback()
+    model = MetaPseudoLabels(make_net(), make_net(), feedback=form, **options)
+    model.compile(
+        teacher_optimizer=keras.optimizers.SGD(0.1),
+        student_optimizer=keras.optimizers.SGD(0.1),
+    )
+    return model
+
+
+def make_uda(**options):
+    model = UDA(make_net(), **options)
+    model.compile(keras.optimizers.SGD(0.1))
+    return model
+
+
+def statistics(network):
+    """Moving mean and variance of each BatchNorm."""
+    return [
+        value.numpy()
+        for layer in network.layers
+        if isinstance(layer, keras.layers.BatchNormalization)
+        for value in (layer.moving_mean, layer.moving_variance)
+    ]
+
+
+def one_update(network, batch):
+    """The statistics of a network, moved once by hand by a batch."""
+    first, dense, second = network.layers[:3]
+    moved = []
+    x = np.asarray(batch, "float64")
+    for norm in (first, second):
+        mean, variance = x.mean(axis=0), x.var(axis=0)
+        for old, new in (
+            (norm.moving_mean, mean),
+            (norm.moving_variance, variance),
+        ):
+            moved.append(MOMENTUM * old.numpy() + (1 - MOMENTUM) * new)
+        x = (x - mean) / np.sqrt(variance + norm.epsilon)
+        x = x * norm.gamma.numpy() + norm.beta.numpy()
+        if norm is first:
+            x = x @ dense.kernel.numpy() + dense.bias.numpy()
+    return moved
+
+
+def assert_close(left, right, tolerance=1e-4):
+    for one, other in zip(left, right, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
+
+
+def whole(views, names=("labeled", "weak", "strong")):
+    return np.concatenate([views[name] for name in names])
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("view", ["weak", "strong"])
+def test_teacher_moves_once_by_all_views_together(feedback, view):
+    model = make_mpl(feedback, pseudo_label_view=view)
+    views, y = make_batch()
+    expected = one_update(model.teacher, whole(views))
+    model.train_on_batch(views, y)
+    assert_close(statistics(model.teacher), expected)
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS)
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_student_moves_once_by_the_strong_view_alone(feedback, eagerly):
+    # Its passes over the labeled batch, before and after, leave no trace.
+    model = make_mpl(feedback)
+    model.run_eagerly = eagerly
+    views, y = make_batch()
+    expected = one_update(model.student, views["strong"])
+    model.train_on_batch(views, y)
+    assert_close(statistics(model.student), expected)
+
+
+@pytest.mark.parametrize("feedback", FEEDBACKS[:2])
+def test_a_meta_batch_leaves_no_trace_either(feedback):
+    model = make_mpl(feedback)
+    views, y = make_batch()
+    views["meta"] = views["labeled"] * 10 + 100
+    teacher = one_update(model.teacher, whole(views))
+    student = one_update(model.student, views["strong"])
+    model.train_on_batch(views, y)
+    assert_close(statistics(model.teacher), teacher)
+    assert_close(statistics(model.student), student)
+
+
+def test_several_steps_are_several_updates():
+    model = make_mpl(HypergradientFeedback)
+    for seed in range(3):
+        views, y = make_batch(seed)
+        expected = [
+            one_update(model.teacher, whole(views)),
+            one_update(model.student, views["strong"]),
+        ]
+        model.train_on_batch(views, y)
+        assert_close(statistics(model.teacher), expected[0])
+        assert_close(statistics(model.student), expected[1])
+
+
+def test_the_students_labeled_loss_is_by_statistics_of_the_labeled_batch():
+    # Training mode: of the labeled batch, which the reported logits are of.
+    model = make_mpl(HypergradientFeedback)
+    views, y = make_batch()
+    logs = model.train_on_batch(views, y, return_dict=True)
+    values = keras.losses.sparse_categorical_crossentropy(
+        y, model.student(views["labeled"], training=True), from_logits=True
+    )
+    np.testing.assert_allclose(logs["loss"], np.mean(values), rtol=1e-5)
+
+
+def test_teachers_loss_is_by_statistics_of_the_whole_batch():
+    # One pass over all views; a pass for each would give another loss.
+    model = make_mpl(None, consistency=None)
+    views, y = make_batch()
+    logits = [
+        keras.ops.convert_to_numpy(x)
+        for x in (
+            averaged_copy(model.teacher)(whole(views), training=True)[:6],
+            averaged_copy(model.teacher)(views["labeled"], training=True),
+        )
+    ]
+    together, alone = (
+        np.mean(
+            keras.losses.sparse_categorical_crossentropy(
+                y, one, from_logits=True
+            )
+        )
+        for one in logits
+    )
+    logs = model.train_on_batch(views, y, return_dict=True)
+    np.testing.assert_allclose(logs["supervised_loss"], together, rtol=1e-5)
+    assert abs(together - alone) > 0.01
+
+
+def averaged_copy(network):
+    copy = keras.models.clone_model(network)
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: make_mpl(HypergradientFeedback), make_uda]
+)
+def test_the_average_averages_statistics_as_weights(make):
+    # kekmodel's port copies them: the weights of one network would then work
+    # with the statistics of another.
+    model = make()
+    network = getattr(model, "student", None) or model.model
+    for step in range(3):
+        views, y = make_batch(step)
+        before = [w.copy() for w in model.averaged.get_weights()]
+        model.train_on_batch(views, y)
+        momentum = min(0.995, (step + 1) / (step + 10))
+        expected = [
+            momentum * old + (1 - momentum) * new
+            for old, new in zip(before, network.get_weights(), strict=True)
+        ]
+        assert_close(model.averaged.get_weights(), expected, 1e-5)
+    assert not np.allclose(
+        statistics(model.averaged)[0], statistics(network)[0], atol=1e-2
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: make_mpl(HypergradientFeedback), make_uda]
+)
+def test_evaluation_uses_the_averages_statistics_and_moves_none(make):
+    model = make()
+    views, y = make_batch()
+    for _ in range(2):
+        model.train_on_batch(views, y)
+    x = views["labeled"]
+    names = [
+        name
+        for name in ("averaged", "student", "teacher", "model")
+        if hasattr(model, name)
+    ]
+    before = {name: statistics(getattr(model, name)) for name in names}
+
+    logits = model.predict(x, verbose=0)
+    alone = model.predict(x[:1], verbose=0)
+    model.evaluate(x, y, verbose=0)
+    assert_close([model(x, training=True)], [logits], 1e-6)
+
+    # One example in company or alone: no statistics of the batch.
+    assert_close([alone[0]], [logits[0]], 1e-5)
+    by_hand = averaged_copy(model.averaged)
+    by_hand.trainable = False
+    assert_close([by_hand(x, training=False)], [logits], 1e-5)
+    for name, values in before.items():
+        for old, new in zip(
+            values, statistics(getattr(model, name)), strict=True
+        ):
+            np.testing.assert_array_equal(old, new)
+
+
+def test_uda_moves_once_by_all_views_together():
+    model = make_uda(consistency=ConsistencyLoss(0.7, 0.3))
+    views, y = make_batch()
+    expected = one_update(model.model, whole(views))
+    model.train_on_batch(views, y)
+    assert_close(statistics(model.model), expected)
+
+
+def test_supervised_training_sees_labeled_examples_alone():
+    model = make_uda(consistency=None)
+    views, y = make_batch()
+    expected = one_update(model.model, views["labeled"])
+    model.train_on_batch(views, y)
+    assert_close(statistics(model.model), expected)
+
+
+def test_statistics_move_while_the_student_waits():
+    # Its weights stand still, its statistics follow the strong views: so it
+    # starts with statistics of the images and not with those of nothing.
+    model = MetaPseudoLabels(make_net(), make_net())
+    model.compile(
+        teacher_optimizer=keras.optimizers.SGD(0.1),
+        student_optimizer=keras.optimizers.SGD(0.0),
+    )
+    views, y = make_batch()
+    weights = [v.numpy() for v in model.student.trainable_variables]
+    expected = one_update(model.student, views["strong"])
+    model.train_on_batch(views, y)
+    for old, new in zip(
+        weights, model.student.trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(old, new)
+    assert_close(statistics(model.student), expected)

@@ -1,0 +1,121 @@
+"""From recipes to models: what follows from a change, and what is built."""
+
+import keras
+import numpy as np
+import pytest
+
+from mpl_keras import builder, feedback, recipes
+
+CIFAR = recipes.get("cifar10_4000")
+DIGITS = recipes.get("digits")
+
+
+def test_nothing_changes_without_changes():
+    for name in recipes.names():
+        recipe = recipes.get(name)
+        assert builder.adapt(recipe, steps=None, views=None) == recipe
+
+
+def test_schedules_follow_the_steps():
+    recipe = builder.adapt(CIFAR, steps=3000, student_wait=7)
+    assert recipe.warmup_steps == 50 and recipe.consistency_ramp_steps == 50
+    assert recipe.student_wait == 7
+    assert recipe.teacher_learning_rate == CIFAR.teacher_learning_rate
+
+
+def test_rates_follow_the_batch():
+    recipe = builder.adapt(CIFAR, labeled_batch_size=32)
+    assert recipe.unlabeled_batch_size == 224
+    assert recipe.student_learning_rate == 0.0125
+    recipe = builder.adapt(
+        CIFAR,
+        labeled_batch_size=32,
+        unlabeled_batch_size=10,
+        teacher_learning_rate=1.0,
+    )
+    assert recipe.unlabeled_batch_size == 10
+    assert recipe.teacher_learning_rate == 1.0
+
+
+def test_another_feedback_comes_with_what_it_needs():
+    recipe = builder.adapt(CIFAR, feedback="hypergradient")
+    assert recipe.pseudo_labels == "soft" and recipe.feedback_weight == 0.1
+    assert recipe.feedback_normalization == "rms"
+    recipe = builder.adapt(DIGITS, feedback="loss_difference")
+    assert recipe.pseudo_labels == "sampled"
+    assert recipe.feedback_baseline == 0.99
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(learning_rate=0.1), "fields of a recipe.*learning_rate"),
+        (dict(steps=0), "`steps` must be an integer >= 1"),
+        (dict(unlabeled_batch_size=0), "`unlabeled_batch_size` must"),
+        (dict(feedback="hyper"), "`feedback` must be one of .*'hyper'"),
+    ],
+)
+def test_errors_of_changes(changes, message):
+    with pytest.raises(ValueError, match=message):
+        builder.adapt(CIFAR, **changes)
+
+
+@pytest.mark.parametrize("form", [*builder.FEEDBACKS, "none"])
+def test_every_feedback(form):
+    recipe = builder.adapt(DIGITS, feedback=form)
+    model = builder.make_model(recipe, (8, 8, 1), 10)
+    if form == "none":
+        assert model.feedback is None
+    else:
+        assert isinstance(model.feedback, builder.FEEDBACKS[form][0])
+        assert model.pseudo_labels in model.feedback.kinds
+
+
+def test_what_the_recipe_says_is_built():
+    recipe = builder.adapt(CIFAR, backbone="small_cnn")
+    model = builder.make_model(recipe, (32, 32, 3), 10, seed=4)
+    assert isinstance(model.feedback, feedback.LossDifferenceFeedback)
+    assert model.feedback.weight == 1.0
+    assert model.pseudo_label_view == "strong" and model.seed == 4
+    assert model.label_smoothing == 0.15 and model.ema_momentum == 0.995
+    assert model.consistency.mask_on == "sharpened"
+    assert float(model.consistency_weight(2500)) == 4.0
+    rates = model.teacher_optimizer.learning_rate, model.optimizer.learning_rate
+    for optimizer, wait in (
+        (model.teacher_optimizer, 0),
+        (model.optimizer, 3000),
+    ):
+        rate = optimizer._learning_rate
+        np.testing.assert_allclose(rate(wait), 0, atol=1e-8)
+        np.testing.assert_allclose(rate(wait + 2500), 0.025, rtol=1e-5)
+        np.testing.assert_allclose(rate(wait + 5000), 0.05, rtol=1e-5)
+        np.testing.assert_allclose(rate(300_000), 0, atol=1e-8)
+        assert optimizer.nesterov and optimizer.momentum == 0.9
+    assert float(rates[0]) == 0
+
+
+def test_methods_begin_with_the_same_weights():
+    nets = [
+        builder.make_model(DIGITS, (8, 8, 1), 10, method=method, seed=2)
+        for method in builder.METHODS
+    ]
+    assert nets[0].consistency is None
+    first = nets[0].model.get_weights()
+    for other in (nets[1].model, nets[2].teacher):
+        for a, b in zip(first, other.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first[0], nets[2].student.get_weights()[0])
+    with pytest.raises(ValueError, match="`method` must be one of"):
+        builder.make_model(DIGITS, (8, 8, 1), 10, method="fixmatch")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_few_steps_are_a_training_too(steps):
+    recipe = builder.adapt(DIGITS, steps=steps)
+    model = builder.make_model(recipe, (8, 8, 1), 10)
+    x = np.zeros((4, 8, 8, 1), "uint8")
+    for _ in range(steps):
+        views = {"labeled": x, "weak": x, "strong": x}
+        logs = model.train_on_batch(views, np.arange(4), return_dict=True)
+    assert np.isfinite(logs["teacher_loss"])
+    keras.backend.clear_session()

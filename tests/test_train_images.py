@@ -1,0 +1,312 @@
+"""The script that people run on their own folders, run as they run it."""
+
+import csv
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import types
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from mpl_keras import builder, data, datasets, pipeline, recipes, report
+
+ROOT = pathlib.Path(__file__).parent.parent
+SCRIPT = ROOT / "examples/train_images.py"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Digits as PNG files: 20 labeled, the rest unlabeled, 540 to test."""
+    root = tmp_path_factory.mktemp("my pictures ü")
+    found = datasets.digits(20, dtype="uint8", labeled_in_unlabeled=False)
+
+    def write(x, folder, name):
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(x[..., 0]).save(folder / f"{name}.png")
+
+    for part, (x, y) in (
+        ("labeled", found.labeled),
+        (
+            "test",
+            tuple(np.concatenate(p) for p in zip(*found.test, strict=True)),
+        ),
+    ):
+        for number, (image, label) in enumerate(zip(x, y, strict=True)):
+            write(image, root / part / f"{label} ß", f"{number:03}")
+    for number, image in enumerate(found.unlabeled):
+        write(image, root / "unlabeled", f"{number:04}")
+    return root
+
+
+def command(*arguments):
+    return [sys.executable, str(SCRIPT), *map(str, arguments)]
+
+
+def run(*arguments, cwd):
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, cwd=cwd
+    )
+
+
+def arrays_of(found):
+    """The same pixels in memory, in the order of the files."""
+    x, y = found.labeled
+    unlabeled = found.unlabeled[: len(found.unlabeled) - len(y)]
+    test = [np.concatenate(p) for p in zip(*found.test, strict=True)]
+    return data.from_arrays(x[:], y, unlabeled, test=test, num_classes=10)
+
+
+def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
+    result = run(
+        f"--dataset={pictures}",
+        "--steps=60",
+        "--evaluate_every=25",
+        "--finetune",
+        "--finetune_steps=5",
+        "--seed=3",
+        "--output_dir=out",
+        cwd=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    for text in (
+        "20 labeled, 1,257 unlabeled, 540 for test; 8 x 8 x 1",
+        "10: 0 ß, 1 ß",
+        "2 x small_cnn, 3,706 parameters each",
+        "60 steps of 32 labeled and 64 unlabeled",
+        "results    out",
+        "finetuned",
+    ):
+        assert text in result.stdout, result.stdout
+    assert re.search(r"step 50 of 60, 0:00:\d\d left", result.stdout)
+    out = tmp_path / "out"
+    assert set(os.listdir(out)) == {
+        "checkpoint.keras",
+        "confusion_matrix.png",
+        "curves.png",
+        "finetuned",
+        "finetuned.keras",
+        "metrics.csv",
+        "results.json",
+        "settings.json",
+        "student",
+        "student.keras",
+    }
+    for name in ("curves.png", "confusion_matrix.png"):
+        assert (out / name).read_bytes().startswith(PNG)
+    settings = json.loads((out / "settings.json").read_text())
+    assert settings["steps"] == 60 and settings["seed"] == 3
+    with open(out / "metrics.csv") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == [
+            "25",
+            "50",
+            "60",
+        ]
+
+    # The same pixels as arrays, the same seed: the same network.
+    found = datasets.from_folder(pictures)
+    arrays = arrays_of(found)
+    assert arrays.views == found.views
+    recipe = builder.adapt(recipes.get("digits"), steps=60, feedback_weight=0.1)
+    model = builder.make_model(recipe, (8, 8, 1), 10, seed=3)
+    model.fit(
+        pipeline.training_dataset(arrays, 32, 64, seed=3),
+        steps_per_epoch=60,
+        verbose=0,
+    )
+    student = keras.saving.load_model(out / "student.keras")
+    for a, b in zip(model.averaged.weights, student.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    accuracies = json.loads((out / "results.json").read_text())["test_accuracy"]
+    counts = report.confusion_matrix(student, arrays.test, 10)
+    assert accuracies["averaged student"] == 100 * report.accuracy_of(counts)
+    served = tf.saved_model.load(str(out / "student"))
+    few = found.unlabeled[:5].astype("float32")
+    np.testing.assert_allclose(served.serve(few), student(few), atol=1e-5)
+
+    # A second start overwrites nothing, and says so.
+    before = (out / "results.json").stat().st_mtime_ns
+    again = run(f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path)
+    assert again.returncode == 1 and "--output_dir" in again.stderr
+    assert (out / "results.json").stat().st_mtime_ns == before
+
+
+def test_a_killed_run_goes_on(pictures, tmp_path):
+    arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
+    arguments += ["--evaluate_every=20"]
+    process = subprocess.Popen(
+        command(*arguments, "--output_dir=killed"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    checkpoint = tmp_path / "killed/checkpoint.keras"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
+    other = run(
+        *arguments, "--output_dir=killed", "--resume", "--seed=5", cwd=tmp_path
+    )
+    assert other.returncode == 1 and "seed was 0, is 5" in other.stderr
+    for name in ("killed", "whole"):
+        result = run(
+            *arguments, f"--output_dir={name}", "--resume", cwd=tmp_path
+        )
+        assert result.returncode == 0, result.stderr
+    networks = [
+        keras.saving.load_model(tmp_path / name / "network.keras")
+        for name in ("killed", "whole")
+    ]
+    for a, b in zip(*(net.weights for net in networks), strict=True):
+        np.testing.assert_array_equal(a, b)
+    metrics = [
+        (tmp_path / name / "metrics.csv").read_text()
+        for name in ("killed", "whole")
+    ]
+    assert metrics[0] == metrics[1]
+    done = run(*arguments, "--output_dir=killed", "--resume", cwd=tmp_path)
+    assert done.returncode == 0 and "is finished" in done.stdout
+
+
+# In this process, because starting another takes seconds.
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("train_images", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def start(script, tmp_path):
+    def start(*arguments):
+        with flagsaver.flagsaver():
+            argv = ["train_images.py", f"--output_dir={tmp_path / 'out'}"]
+            script.main(flags.FLAGS([*argv, *arguments]))
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--dataset or --recipe must be given"),
+        (["--dataset=cifra10"], "folder that exists, digits.* cifar10"),
+        (["--dataset=mnist", "--data_dir=DIR"], "not prepared.*tfds build"),
+        (["--recipe=cifar_4000"], "must be one of .*cifar10_4000"),
+        (["--dataset=digits", "--backbone=resnet5"], "ResNet50"),
+        (["--dataset=digits", "--feedback=loss"], "`feedback` must be"),
+        (["--dataset=digits", "--recipe=digits", "--views=cifa"], "'cifar'"),
+        (["--dataset=digits", "--num_labeled=15"], "multiple of 10"),
+        (["--dataset=digits", "--weights=none.h5"], "none.h5"),
+        (["--dataset=digits", "surplus"], "surplus"),
+        (["--dataset=DIR"], "`path` must hold the folders"),
+        (["--dataset=digits", "--output_dir=DIR/file/out"], "cannot"),
+        (["--dataset=digits", "--validation_fraction=2"], "< 1.*=2"),
+    ],
+)
+def test_wrong_flags_are_refused_before_it_writes(
+    start, arguments, message, tmp_path
+):
+    (tmp_path / "file").write_text("")
+    arguments = [a.replace("DIR", str(tmp_path)) for a in arguments]
+    with pytest.raises(SystemExit, match=f"(?s)train_images.py: .*{message}"):
+        start(*arguments)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("arguments", [["--steps=0"], ["--steps=many"]])
+def test_flags_of_a_wrong_kind(start, arguments):
+    with pytest.raises((flags.Error, SystemExit)):
+        start("--dataset=digits", *arguments)
+
+
+def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
+    """As on a disk that is full at the end."""
+    real = report.plot_confusion
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(report, "plot_confusion", full)
+    arguments = ["--dataset=digits", "--steps=3", "--method=supervised"]
+    with pytest.raises(
+        SystemExit, match="confusion_matrix.png .*No space.*--re"
+    ):
+        start(*arguments)
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "checkpoint.keras",
+        "curves.png",
+        "metrics.csv",
+        "network",
+        "network.keras",
+        "settings.json",
+    ]
+    monkeypatch.setattr(report, "plot_confusion", real)
+    start(*arguments, "--resume")
+    assert "confusion_matrix.png" in os.listdir(tmp_path / "out")
+
+
+def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for part in ("labeled", "unlabeled"):
+        shutil.copytree(pictures / part, root / part)
+    start(f"--dataset={root}", "--steps=2", "--validation_fraction=0.5")
+    text = capsys.readouterr().out
+    assert "10 labeled, 1,247 unlabeled, 10 for validation;" in text
+    assert "confusion_matrix.png" not in os.listdir(tmp_path / "out")
+
+
+def test_what_is_left_out_is_noted(start, pictures, tmp_path, capsys):
+    root = tmp_path / "pictures"
+    root.mkdir()
+    for part in ("labeled", "test"):
+        shutil.copytree(pictures / part, root / part)
+    (root / "unlabeled").mkdir()
+    (root / "unlabeled/broken.png").write_bytes(b"?")
+    twin = next((pictures / "test/3 ß").iterdir()).read_bytes()
+    (root / "unlabeled/twin.png").write_bytes(twin)
+    Image.fromarray(np.eye(8, dtype="uint8") * 255).convert("P").save(
+        root / "unlabeled/palette.png"
+    )
+    start(f"--dataset={root}", "--steps=1", "--unreadable=leave_out")
+    text = capsys.readouterr().out
+    for note in ("broken.png is not", "twin.png, show", "palette: converted"):
+        assert re.search(f"note: (?s:.*){note}", text), text
+    assert "20 labeled, 21 unlabeled" in text
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_name_what_there_is(script, name, tmp_path):
+    """A recipe's networks and views fit images of its size."""
+    recipe = recipes.get(name)
+    side, classes = recipe.image_size, min(recipe.num_classes, 10)
+    shape = (side, side, 1 if name == "digits" else 3)
+    x = types.SimpleNamespace(shape=(2, *shape))
+    with flagsaver.flagsaver():
+        flags.FLAGS(["train_images.py", f"--output_dir={tmp_path}"])
+        flags.FLAGS.recipe = name
+        found = types.SimpleNamespace(unlabeled=x, views=None)
+        views = script.views_of(recipe, found)
+    pixels = tf.zeros((2, *shape), tf.uint8)
+    assert views.strong(pixels, [0, 1]).shape == (2, *shape)
+    if side <= 32:
+        model = builder.make_model(recipe, shape, classes, method="uda")
+        assert model(pixels).shape == (2, classes)
