@@ -30,6 +30,7 @@ from absl import app, flags, logging
 
 from mpl_keras import (
     augment,
+    backup,
     builder,
     callbacks,
     datasets,
@@ -98,8 +99,14 @@ flags.DEFINE_bool("finetune", False, "Train on the labels at the end.")
 flags.DEFINE_integer(
     "evaluate_every",
     None,
-    "Steps between evaluations and checkpoints; by default a twentieth of all, "
-    "between 100 and 1,000.",
+    "Steps between evaluations; by default about a twentieth of all.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "backup_every",
+    None,
+    "Steps between backups, from which --resume goes on; by default those "
+    "between evaluations.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
@@ -262,31 +269,45 @@ def describe(recipe, data, model):
     )
 
 
-def train(recipe, data, model, run):
-    """Trains from the model's step to the last one."""
-    steps = recipe.steps
-    every = FLAGS.evaluate_every or min(max(steps // 20, 100), 1000)
-    own = [callbacks.Progress(steps), runs.SaveRun(run)]
-    while int(model.step) < steps:
-        # Epochs of equal length, and a shorter one for what remains.
-        step = int(model.step)
-        count = max((steps - step) // every, 1)
-        length = min(every, steps - step)
-        batches = pipeline.training_dataset(
-            data,
-            recipe.labeled_batch_size,
-            recipe.unlabeled_batch_size,
-            steps_per_epoch=length,
-            seed=FLAGS.seed,
-            start_step=step,
+def epoch_length(steps):
+    """Steps between evaluations: they must divide all steps."""
+    if FLAGS.evaluate_every is None:
+        most = min(max(steps // 20, 100), 1000)
+        length = max(n for n in range(1, most + 1) if steps % n == 0)
+        return length if 4 * length > most else steps
+    if steps % FLAGS.evaluate_every:
+        raise ValueError(
+            f"--evaluate_every must divide --steps, {steps}. "
+            f"Received: {FLAGS.evaluate_every}"
         )
+    return FLAGS.evaluate_every
+
+
+def train(recipe, data, model, run):
+    """Trains, from the last backup on where there is one."""
+    length = epoch_length(recipe.steps)
+    batches = pipeline.training_dataset(
+        data,
+        recipe.labeled_batch_size,
+        recipe.unlabeled_batch_size,
+        steps_per_epoch=length,
+        seed=FLAGS.seed,
+    )
+    saver = backup.Backup(run.file("backup"), FLAGS.backup_every)
+    try:
         model.fit(
             batches,
-            epochs=count,
+            epochs=recipe.steps // length,
             validation_data=data.validation or data.test,
-            callbacks=own,
+            callbacks=[
+                callbacks.Progress(recipe.steps),
+                runs.SaveMetrics(run),
+                saver,
+            ],
             verbose=0,
         )
+    except FloatingPointError as error:
+        sys.exit(f"{sys.argv[0]}: {error}")
 
 
 def views_of(recipe, data):
@@ -395,8 +416,8 @@ def main(argv):
             seed=FLAGS.seed,
         )
         describe(recipe, data, model)
+        epoch_length(recipe.steps)
         run.begin()
-        model = run.load() or model
     except (ValueError, OSError, ImportError) as error:
         sys.exit(f"{argv[0]}: {error}")
     train(recipe, data, model, run)

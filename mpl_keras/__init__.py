@@ -28,6 +28,7 @@ _check_backend(keras.backend.backend())
 from mpl_keras import (  # noqa: E402
     augment,
     backbones,
+    backup,
     builder,
     callbacks,
     datasets,
@@ -51,6 +52,7 @@ __all__ = [
     "UDA",
     "augment",
     "backbones",
+    "backup",
     "builder",
     "callbacks",
     "datasets",

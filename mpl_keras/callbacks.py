@@ -250,11 +250,15 @@ class Progress(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         """Finds out where the training is."""
         if self._done is None:
-            self._done = int(getattr(self.model, "step", 0))
+            step = getattr(self.model, "step", None)
+            self._done = 0 if step is None else int(step.numpy())
             self._first, self._begin, self._shown = None, 0.0, time.time()
 
     def on_train_batch_end(self, batch, logs=None):
         """Prints over the line before, a few times in a second."""
+        if getattr(self.model, "resuming", False):
+            self._batches = batch + 1
+            return
         # `batch` is that of the last step of an execution of several.
         self._done += batch + 1 - self._batches
         self._batches = batch + 1
@@ -275,8 +279,8 @@ class Progress(keras.callbacks.Callback):
         print(f"{start}{self._line(logs):100}".rstrip(" "), flush=True)
 
     def _line(self, logs):
-        steps = max(self._done - self._first, 1)
-        each = (time.time() - self._begin) / steps
+        steps = max(self._done - (self._first or 0), 1)
+        each = (time.time() - self._begin) / steps if self._first else 0
         hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
         text = f"step {self._done:,} of {self.steps:,}"
         text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"

@@ -239,6 +239,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         x, y, sample_weight = self._unpack(data)
         labels = y["labeled"] if isinstance(y, dict) else y
         meta = _meta_batch(x, y, sample_weight)
+        before = self._begin_step(meta.labels)
 
         # Teacher: look at all views, and label the unlabeled ones.
         teacher_pass = self._forward(self.teacher, x)
@@ -250,7 +251,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         reaction = feedback_module.Reaction(
             pseudo_labels, tf.nn.softmax(taught), *self._student_rate()
         )
-        student_loss, student_logits = self._train_student(
+        student_loss, student_gradients, student_logits = self._train_student(
             x["strong"], meta, reaction
         )
 
@@ -258,14 +259,27 @@ class MetaPseudoLabels(SemiSupervisedModel):
         gradient, watch = self._logit_gradient(
             logits, labels, sample_weight, reaction
         )
-        self._apply(self.teacher_optimizer, teacher_pass, gradient)
+        gradients = self._apply(self.teacher_optimizer, teacher_pass, gradient)
 
         watch["teacher_loss"] += teacher_pass.penalty
         watch["student_loss"] = student_loss
         watch["pseudo_label_confidence"] = confidence(taught)
         self._finish_step(self.student, watch)
         self.update_loss(reaction.loss_after)
-        return self._measure(x, meta.labels, student_logits, meta.weight)
+        self._measure(x, meta.labels, student_logits, meta.weight)
+        return self._end_step(
+            before,
+            {
+                "teacher's logits": teacher_pass.logits,
+                "student's loss": student_loss,
+                "student's gradient": student_gradients,
+                "student's labeled loss": reaction.loss_after,
+                "teacher's loss": watch["teacher_loss"],
+                "teacher's gradient": gradients,
+                "student's updated weights": self._weights_of(self.student),
+                "teacher's updated weights": self._weights_of(self.teacher),
+            },
+        )
 
     def _student_rate(self):
         """The student's learning rate, and whether it moves at all."""
@@ -286,7 +300,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
             reaction: Is filled in with what the feedback needs.
 
         Returns:
-            The student's loss, and its logits on the meta-batch afterwards.
+            The student's loss, its gradients, and its logits on the meta-batch
+            afterwards.
         """
         # The base class needs nothing.
         form = self.feedback or feedback_module.Feedback
@@ -325,7 +340,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             )
             slope *= tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype)
             reaction.label_gradient = slope
-        return loss, logits
+        return loss, gradients, logits
 
     def _student_gradients(self, strong, pseudo_labels, scale):
         """The student's loss and its gradients, recorded for the labels."""

@@ -5,6 +5,8 @@ which order, and every random value of their views. So a run that stopped after
 t steps goes on exactly with `start_step=t`.
 """
 
+import dataclasses
+import zlib
 from typing import Any
 
 import keras
@@ -56,6 +58,10 @@ def training_dataset(
             `{"labeled": y_l, "meta": y_m}`.
         start_step: Number of the first batch, to go on where a run stopped.
 
+    Returns:
+        A dataset, which also has `from_step(step)`, the same from another batch
+        on, and `fingerprint`, by which a backup knows the data again.
+
     Raises:
         ValueError: An argument is not what it must be; before any batch.
 
@@ -79,7 +85,41 @@ def training_dataset(
     views = views or getattr(data, "views", None)
     views = _checked_views(views, sets["unlabeled"])
     batch = _batch_function(sets, sizes, views, seed, isinstance(meta, str))
-    return _endless(batch, start_step, steps_per_epoch, data.num_classes)
+    known = {
+        "labeled_batch_size": sizes[0],
+        "unlabeled_batch_size": sizes[1],
+        "seed of the data": seed,
+        "start_step": start_step,
+        "views": [_view_name(view) for view in (views.weak, views.strong)],
+        "meta": meta if isinstance(meta, str) else meta is not None,
+    }
+    for name, x in sets.items():
+        known[f"{name} examples"] = checks.num_examples(x)
+        known[f"checksum of {name} examples"] = _checksum(x)
+
+    def from_step(step):
+        dataset = _endless(batch, step, steps_per_epoch, data.num_classes)
+        dataset.start_step = step
+        dataset.from_step = from_step
+        dataset.fingerprint = known
+        return dataset
+
+    return from_step(start_step)
+
+
+def _view_name(view):
+    """What a view is, as far as can be said: functions have no values."""
+    return repr(view) if dataclasses.is_dataclass(view) else type(view).__name__
+
+
+def _checksum(x):
+    """Tells one data set from another, by a few examples of it."""
+    count = checks.num_examples(x)
+    few = np.unique(np.linspace(0, count - 1, 16).astype(int))
+    checksum = 0
+    for leaf in keras.tree.flatten(sources.reader(x)(tf.constant(few))):
+        checksum = zlib.crc32(leaf.numpy().tobytes(), checksum)
+    return checksum
 
 
 def _endless(batch, start_step, steps_per_epoch, num_classes):

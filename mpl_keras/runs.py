@@ -1,7 +1,7 @@
-"""The folder of one training: settings, metrics, a checkpoint, results.
+"""The folder of one training: settings, metrics, results.
 
-Everything in it is written whole or not at all. A run that stopped goes on
-from its checkpoint; one that is finished, or has other settings, is refused.
+Everything in it is written whole or not at all, and a run that goes on must
+have the settings that are there.
 """
 
 import csv
@@ -11,13 +11,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from mpl_keras import export
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
-_CHECKPOINT = "checkpoint.keras"
 
 
 class RunFolder:
@@ -82,33 +80,24 @@ class RunFolder:
         """Writes a file or folder of this name, whole; see `write_whole`."""
         export.write_whole(self.file(name), write)
 
-    def load(self) -> keras.Model | None:
-        """The model of the checkpoint, or None where there is none yet."""
-        path = self.file(_CHECKPOINT)
-        if not os.path.exists(path):
-            self.rows = []
-            return None
-        model = keras.saving.load_model(path)
-        step = int(model.step)
-        # What was written after the checkpoint is trained again.
-        self.rows = [row for row in self.rows if row["step"] <= step]
-        return model
-
-    def save(self, model: keras.Model, metrics: Mapping[str, float]) -> None:
-        """Adds a row of metrics, and replaces the checkpoint.
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds metrics of an epoch, in place of older ones of that step on.
 
         Args:
-            model: A model of this library, which knows its step.
-            metrics: Values of the epoch that has ended.
+            step: The step that ended the epoch.
+            metrics: Values by name.
         """
-        self.rows.append({"step": int(model.step), **metrics})
+        self.rows = [row for row in self.rows if row["step"] < step]
+        self.rows.append({"step": step, **metrics})
         self.write(_METRICS, self._write_rows)
-        self.write(_CHECKPOINT, model.save)
 
     def metrics(self) -> dict[str, list[float]]:
         """The rows as columns."""
-        names = self.rows[0] if self.rows else ()
-        return {name: [row[name] for row in self.rows] for name in names}
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return {
+            name: [row.get(name, float("nan")) for row in self.rows]
+            for name in names
+        }
 
     def _check_settings(self, path, argument):
         with open(path, encoding="utf-8") as file:
@@ -141,29 +130,30 @@ class RunFolder:
             ]
 
     def _write_rows(self, path):
+        names = dict.fromkeys(name for row in self.rows for name in row)
         with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer = csv.DictWriter(file, list(names))
             writer.writeheader()
             writer.writerows(self.rows)
 
 
 def _number(text):
-    value = float(text)
+    value = float(text or "nan")
     return int(value) if value.is_integer() and "." not in text else value
 
 
-class SaveRun(keras.callbacks.Callback):
-    """Saves metrics and a checkpoint into a `RunFolder` after every epoch.
+class SaveMetrics(keras.callbacks.Callback):
+    """Writes the metrics into a `RunFolder` after every epoch.
 
-    A checkpoint that cannot be written, as on a full disk, costs no training:
-    the one before stays, and what went wrong is shown.
+    What cannot be written, as on a full disk, costs no training: it is shown,
+    and tried again after the next epoch.
 
     Args:
         run: The `RunFolder`.
 
     Example:
     >>> import tempfile
-    >>> callback = SaveRun(RunFolder(tempfile.mkdtemp(), {}))
+    >>> callback = SaveMetrics(RunFolder(tempfile.mkdtemp(), {}))
     """
 
     def __init__(self, run: RunFolder):
@@ -171,11 +161,12 @@ class SaveRun(keras.callbacks.Callback):
         self.run = run
 
     def on_epoch_end(self, epoch, logs=None):
-        """Saves."""
+        """Writes."""
+        step = int(self.model.step.numpy())
         try:
-            self.run.save(self.model, logs or {})
-        except (OSError, tf.errors.OpError) as error:
+            self.run.add(step, logs or {})
+        except OSError as error:
             print(
-                f"\nThe checkpoint of step {int(self.model.step):,} could not "
-                f"be written, training goes on: {error}"
+                f"\nThe metrics of step {step:,} could not be written, "
+                f"training goes on: {error}"
             )

@@ -20,6 +20,7 @@ from mpl_keras import (
     export,
     losses,
     networks,
+    safeguard,
     schedules,
 )
 
@@ -39,7 +40,14 @@ class SemiSupervisedModel(distribution.DistributedModel):
         label_smoothing: In `[0, 1)`.
         ema_momentum: In `[0, 1)`.
         name: Of the model.
+
+    Attributes:
+        bad_steps: How many steps had a loss or gradient that was not finite,
+            and were undone.
+        bad_steps_limit: After so many in a row training stops.
     """
+
+    bad_steps_limit = 20
 
     def __init__(
         self,
@@ -80,6 +88,9 @@ class SemiSupervisedModel(distribution.DistributedModel):
         self.num_classes = networks.output_width(average_of, argument)
         self.averaged = averaging.clone(average_of, argument)
         self.step = self._state("step", (), "zeros", "int64")
+        self.bad_steps = self._state("bad_steps", (), "zeros", "int64")
+        self._bad_in_row = self._state("bad_in_row", (), "zeros", "int64")
+        self._first_bad = self._state("first_bad", (), "zeros", "int64")
         self._add_alignment()
         self._trackers = {}
         self._evaluating = False
@@ -184,7 +195,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         return dict(zip(views, tf.split(logits, sizes), strict=True))
 
     def _apply(self, optimizer, recorded, gradient):
-        """Updates a network, given the gradient to its logits."""
+        """Updates a network, given the gradient to its logits; returns it."""
         scale = optimizer.scale_loss(1.0) / distribution.num_replicas()
         scale = tf.cast(scale, gradient.dtype)
         variables = recorded.network.trainable_variables
@@ -195,6 +206,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             [gradient * scale, tf.ones_like(recorded.penalty) * scale],
         )
         distribution.apply_gradients(optimizer, gradients, variables)
+        return gradients
 
     def _supervised_loss(self, labels, logits, sample_weight):
         values = losses.crossentropy(labels, logits, self.label_smoothing)
@@ -251,6 +263,65 @@ class SemiSupervisedModel(distribution.DistributedModel):
             prior = tf.constant(self._prior)
         return losses.align_logits(weak, prior, predicted)
 
+    def _begin_step(self, labels):
+        """Keeps all that the step may change, but for its own counters."""
+        self._build_metrics(labels)
+        self._set_label_form(labels)
+        ours = (self.step, self.bad_steps, self._bad_in_row, self._first_bad)
+        kept = {id(v) for v in ours} | {
+            id(v) for v in distribution.loss_scale_variables(self)
+        }
+        return safeguard.Snapshot(
+            v for v in distribution.state_variables(self) if id(v) not in kept
+        )
+
+    def _end_step(self, before, quantities):
+        """Puts back what was, and counts, if a quantity is not finite.
+
+        A gradient that overflowed under float16's loss scale is not counted:
+        the scale is halved, and the next step is tried with that.
+        """
+        finite = safeguard.finite(quantities)
+        before.restore_unless(tf.reduce_all(finite))
+        scaled = distribution.loss_scale_variables(self) != []
+        counted = [not (scaled and "gradient" in name) for name in quantities]
+        bad = tf.logical_not(finite) & tf.constant(counted)
+        any_bad = tf.cast(tf.reduce_any(bad), tf.int64)
+        in_row = tf.convert_to_tensor(self._bad_in_row)
+        first = tf.where(
+            (any_bad == 1) & (in_row == 0),
+            tf.argmax(bad),
+            tf.convert_to_tensor(self._first_bad),
+        )
+        distribution.assign(
+            [self.bad_steps, self._bad_in_row, self._first_bad],
+            [self.bad_steps + any_bad, (in_row + 1) * any_bad, first],
+        )
+        self._quantities = tuple(quantities)
+        return self.get_metrics_result()
+
+    @staticmethod
+    def _weights_of(network):
+        return [v.value for v in network.trainable_variables]
+
+    def check_bad_steps(self) -> None:
+        """Raises if too many steps in a row went bad; `fit` calls it.
+
+        Raises:
+            FloatingPointError: It names the quantity that went bad first.
+        """
+        count = int(self._bad_in_row.numpy())
+        if count >= self.bad_steps_limit:
+            name = self._quantities[int(self._first_bad.numpy())]
+            raise FloatingPointError(
+                f"{count} steps in a row had values that are not finite: the "
+                f"first was the {name}, in step "
+                f"{int(self.step.numpy()) - count}. They left no trace: "
+                "weights, statistics and backups are those of the last good "
+                "step. Look for such values in the data and for labels outside "
+                f"of [0, {self.num_classes}), or lower the learning rate."
+            )
+
     def _finish_step(self, network, watch):
         """Averages the network, counts the step, shows the values."""
         momentum = averaging.momentum_at(self.step, self.ema_momentum)
@@ -277,14 +348,19 @@ class SemiSupervisedModel(distribution.DistributedModel):
         Keras decides once, from the first labels, what "accuracy" is, and
         counts wrongly if others come as one-hot rows and not as indices.
         """
-        rows = len(y.shape) == 2 and y.shape[-1] == self.num_classes
-        if self._label_rows is None or not self._metrics_built():
-            self._label_rows = rows
+        rows = self._set_label_form(y)
         if self._label_rows and not rows:
             y = losses.dense_labels(y, self.num_classes)
         elif rows and not self._label_rows:
             y = tf.argmax(y, axis=-1)
         return self.compute_metrics(x, y, logits, sample_weight)
+
+    def _set_label_form(self, y):
+        """Whether labels are rows; notes it if they are the first."""
+        rows = len(y.shape) == 2 and y.shape[-1] == self.num_classes
+        if self._label_rows is None or not self._metrics_built():
+            self._label_rows = rows
+        return rows
 
     def _without_trackers(self, result):
         return {
@@ -353,7 +429,58 @@ class SemiSupervisedModel(distribution.DistributedModel):
             )
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
+        self._check_execution(x, kwargs.get("steps_per_epoch"))
+        x, kwargs["initial_epoch"] = self._resume(x, kwargs)
+        if isinstance(kwargs.get("callbacks") or [], list):
+            own = [_StopWhenBad(), *(kwargs.get("callbacks") or [])]
+            kwargs["callbacks"] = own
         return super().fit(x, y, batch_size, epochs, **kwargs)
+
+    def _check_execution(self, x, steps):
+        """Raises for what several replicas or steps at once cannot do."""
+        if steps is not None and steps % self.steps_per_execution:
+            raise ValueError(
+                "`steps_per_epoch` must be a multiple of "
+                f"`steps_per_execution`, {self.steps_per_execution}. "
+                f"Received: steps_per_epoch={steps}"
+            )
+        networks = {
+            name: getattr(self, name)
+            for name in ("teacher", "student", "model")
+            if hasattr(self, name)
+        }
+        sizes = {}
+        if isinstance(x, tf.data.Dataset):
+            views = x.element_spec[0]
+            for name in ("labeled", "weak"):
+                leaf = tf.nest.flatten(views[name])[0]
+                sizes[f"{name} batch size"] = leaf.shape[0]
+        distribution.check_replicas(networks, sizes)
+
+    def _resume(self, x, kwargs):
+        """The data and the epoch to begin with, as a backup may say."""
+        begin = kwargs.get("initial_epoch", 0)
+        self._to_skip, self.resuming = 0, False
+        callbacks = kwargs.get("callbacks") or []
+        for callback in callbacks if isinstance(callbacks, list) else []:
+            if not hasattr(callback, "on_fit"):
+                continue
+            if not hasattr(x, "from_step"):
+                raise ValueError(
+                    "`x` must be what `pipeline.training_dataset` returns to "
+                    "be trained with a backup: other data cannot be entered "
+                    f"in the middle. Received: x={x!r}"
+                )
+            labels = x.element_spec[1]
+            labels = labels["labeled"] if isinstance(labels, dict) else labels
+            self._set_label_form(labels)
+            self._build_metrics(labels)
+            steps = kwargs["steps_per_epoch"]
+            epoch, batch = callback.on_fit(self, x, steps)
+            if epoch or batch:
+                begin, self._to_skip = epoch, batch
+                x = x.from_step(x.start_step + epoch * steps + batch)
+        return x, begin
 
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """As `keras.Model.train_on_batch`, on one batch of views."""
@@ -486,6 +613,19 @@ class SemiSupervisedModel(distribution.DistributedModel):
                 for name, value in config.items()
             }
         )
+
+
+class _StopWhenBad(keras.callbacks.Callback):
+    """Looks at the count of bad steps, not so often that devices wait."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % 10 == 9:
+            self.model.check_bad_steps()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.check_bad_steps()
+        if logs is not None and int(self.model.bad_steps.numpy()):
+            logs["bad_steps"] = int(self.model.bad_steps.numpy())
 
 
 def refuse_unknown(unknown, optimizers) -> None:

@@ -135,6 +135,7 @@ class UDA(SemiSupervisedModel):
     def train_step(self, data):
         """One step of UDA (Xie et al., 2019, equation 1)."""
         x, y, sample_weight = self._unpack(data)
+        before = self._begin_step(y)
         views = VIEWS if self.consistency is not None else VIEWS[:1]
         recorded = self._forward(self.model, x, views)
         with tf.GradientTape() as tape:
@@ -142,13 +143,22 @@ class UDA(SemiSupervisedModel):
             logits = self._split(recorded.logits, x, views)
             loss, watch = self._own_loss(logits, y, sample_weight)
         gradient = gradients_of(tape, loss, [recorded.logits])[0]
-        self._apply(self.optimizer, recorded, gradient)
+        gradients = self._apply(self.optimizer, recorded, gradient)
 
         if self.consistency is not None:
             watch["pseudo_label_confidence"] = confidence(logits["weak"])
         self._finish_step(self.model, watch)
         self.update_loss(loss + recorded.penalty)
-        return self._measure(x, y, logits["labeled"], sample_weight)
+        self._measure(x, y, logits["labeled"], sample_weight)
+        return self._end_step(
+            before,
+            {
+                "logits": recorded.logits,
+                "loss": loss + recorded.penalty,
+                "gradient": gradients,
+                "updated weights": self._weights_of(self.model),
+            },
+        )
 
     def get_compile_config(self):
         """Arguments of `compile`, serialized."""

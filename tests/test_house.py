@@ -35,6 +35,7 @@ ROOMS = {
     "schedules": ("arguments",),
     # What differs between one replica and many.
     "distribution": (),
+    "safeguard": ("distribution",),
     "averaging": ("distribution", "networks"),
     "feedback": ("arguments", "distribution", "schedules"),
     # Pixels: views.
@@ -78,6 +79,7 @@ ROOMS = {
     "recipes": (),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "networks", "schedules"),
+    "backup": ("arguments", "distribution"),
     # After training.
     "export": (),
     "finetune": (
@@ -101,6 +103,7 @@ ROOMS = {
         "export",
         "losses",
         "networks",
+        "safeguard",
         "schedules",
     ),
     "uda": ("networks", "semi_supervised"),

@@ -7,82 +7,42 @@ import keras
 import numpy as np
 import pytest
 
-import mpl_keras
-from mpl_keras import datasets, pipeline, runs
+from mpl_keras import runs
 
 SETTINGS = {"seed": 1, "shape": (8, 8), "name": "ü"}
-
-
-def make_model():
-    keras.utils.set_random_seed(0)
-    nets = [
-        keras.Sequential(
-            [
-                keras.Input((2,)),
-                keras.layers.Dense(8, activation="relu"),
-                keras.layers.Dropout(0.2, seed=k),
-                keras.layers.Dense(2),
-            ]
-        )
-        for k in range(2)
-    ]
-    model = mpl_keras.MetaPseudoLabels(*nets)
-    model.compile(
-        teacher_optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
-        student_optimizer=keras.optimizers.SGD(0.1, momentum=0.9),
-        metrics=["accuracy"],
-    )
-    return model
-
-
-def train(model, epochs, callbacks=()):
-    data = datasets.two_moons()
-    start = int(model.step)
-    batches = pipeline.training_dataset(
-        data, 6, 32, steps_per_epoch=5, start_step=start
-    )
-    model.fit(
-        batches,
-        epochs=epochs,
-        initial_epoch=start // 5,
-        validation_data=data.test,
-        callbacks=list(callbacks),
-        verbose=0,
-    )
-    return model
 
 
 def open_run(path, resume=False, **changes):
     return runs.RunFolder(path, SETTINGS | changes, resume, "--output_dir")
 
 
-def test_a_run_goes_on_where_it_stopped(tmp_path):
-    whole = train(make_model(), 4)
-    run = open_run(tmp_path / "run")
-    run.begin()
-    train(make_model(), 2, [runs.SaveRun(run)])
-    again = open_run(tmp_path / "run", resume=True)
-    model = again.load()
-    assert int(model.step) == 10
-    train(model, 4, [runs.SaveRun(again)])
-    for one, other in zip(whole.variables, model.variables, strict=True):
-        np.testing.assert_array_equal(one, other)
-    columns = again.metrics()
-    assert columns["step"] == [5, 10, 15, 20]
-    assert len(columns["val_accuracy"]) == 4
-    assert open_run(tmp_path / "run", resume=True).rows == again.rows
+class Model:
+    """What the callback asks of one."""
+
+    def __init__(self, step):
+        self.step = keras.Variable(step, dtype="int64")
 
 
-def test_metrics_after_the_checkpoint_are_forgotten(tmp_path):
+def test_rows_are_columns_and_come_back(tmp_path):
     run = open_run(tmp_path)
     run.begin()
-    model = train(make_model(), 2, [runs.SaveRun(run)])
-    run.rows.append(run.rows[-1] | {"step": 15})
-    run.write("metrics.csv", run._write_rows)
+    run.add(10, {"loss": 1.5, "val_accuracy": 0.25})
+    run.add(20, {"loss": float("nan"), "val_accuracy": 1.0, "bad_steps": 3})
     again = open_run(tmp_path, resume=True)
-    assert len(again.rows) == 3
-    assert int(again.load().step) == int(model.step) == 10
-    assert [row["step"] for row in again.rows] == [5, 10]
+    assert again.metrics()["step"] == [10, 20]
+    assert again.metrics()["val_accuracy"] == [0.25, 1.0]
+    assert np.isnan(again.metrics()["loss"][1])
+    assert again.metrics()["bad_steps"][1] == 3
+
+
+def test_rows_of_what_is_trained_again_are_replaced(tmp_path):
+    run = open_run(tmp_path)
+    run.begin()
+    for step in (10, 20, 30):
+        run.add(step, {"loss": step})
+    again = open_run(tmp_path, resume=True)
+    again.add(20, {"loss": 7.0})
+    assert again.metrics() == {"step": [10, 20], "loss": [10, 7.0]}
 
 
 def test_settings_and_folders_that_are_refused(tmp_path):
@@ -94,7 +54,6 @@ def test_settings_and_folders_that_are_refused(tmp_path):
         open_run(tmp_path / "run")
     with pytest.raises(FileExistsError, match="seed was 1, is 2"):
         open_run(tmp_path / "run", resume=True, seed=2)
-    assert open_run(tmp_path / "run", resume=True).load() is None
     (tmp_path / "run/settings.json").unlink()
     (tmp_path / "run/thesis.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="without settings.json"):
@@ -115,29 +74,27 @@ def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_checkpoint_that_fails_costs_no_training(
+def test_metrics_that_cannot_be_written_cost_no_training(
     tmp_path, monkeypatch, capsys
 ):
     run = open_run(tmp_path)
     run.begin()
-    model = make_model()
-    train(model, 1, [runs.SaveRun(run)])
-    saved = (tmp_path / "checkpoint.keras").read_bytes()
+    callback = runs.SaveMetrics(run)
+    callback.set_model(Model(5))
+    callback.on_epoch_end(0, {"loss": 2.0})
+    before = (tmp_path / "metrics.csv").read_text()
 
-    def full(self, path):
-        with open(path, "wb") as file:
-            file.write(saved[:1000])
+    def full(path):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(model), "save", full)
-        train(model, 3, [runs.SaveRun(run)])
+        patch.setattr(run, "_write_rows", full)
+        callback.set_model(Model(10))
+        callback.on_epoch_end(1, {"loss": 1.0})
     text = capsys.readouterr().out
-    assert "step 15 could not be written" in text and "No space" in text
-    assert int(model.step) == 15
-    assert (tmp_path / "checkpoint.keras").read_bytes() == saved
-    assert sorted(os.listdir(tmp_path)) == [
-        "checkpoint.keras",
-        "metrics.csv",
-        "settings.json",
-    ]
+    assert "step 10 could not be written" in text and "No space" in text
+    assert (tmp_path / "metrics.csv").read_text() == before
+    assert sorted(os.listdir(tmp_path)) == ["metrics.csv", "settings.json"]
+    callback.set_model(Model(15))
+    callback.on_epoch_end(2, {"loss": 1.0})
+    assert open_run(tmp_path, resume=True).metrics()["step"] == [5, 10, 15]

@@ -74,7 +74,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     result = run(
         f"--dataset={pictures}",
         "--steps=60",
-        "--evaluate_every=25",
+        "--evaluate_every=20",
         "--finetune",
         "--finetune_steps=5",
         "--seed=3",
@@ -91,10 +91,10 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "finetuned",
     ):
         assert text in result.stdout, result.stdout
-    assert re.search(r"step 50 of 60, 0:00:\d\d left", result.stdout)
+    assert re.search(r"step 40 of 60, 0:00:\d\d left", result.stdout)
     out = tmp_path / "out"
     assert set(os.listdir(out)) == {
-        "checkpoint.keras",
+        "backup",
         "confusion_matrix.png",
         "curves.png",
         "finetuned",
@@ -111,8 +111,8 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     assert settings["steps"] == 60 and settings["seed"] == 3
     with open(out / "metrics.csv") as file:
         assert [row["step"] for row in csv.DictReader(file)] == [
-            "25",
-            "50",
+            "20",
+            "40",
             "60",
         ]
 
@@ -146,15 +146,15 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 
 def test_a_killed_run_goes_on(pictures, tmp_path):
     arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
-    arguments += ["--evaluate_every=20"]
+    arguments += ["--evaluate_every=20", "--backup_every=7"]
     process = subprocess.Popen(
         command(*arguments, "--output_dir=killed"),
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    checkpoint = tmp_path / "killed/checkpoint.keras"
-    while not checkpoint.exists() and process.poll() is None:
+    folder = tmp_path / "killed/backup"
+    while not list(folder.glob("backup-*")) and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
@@ -219,6 +219,7 @@ def start(script, tmp_path):
         (["--dataset=DIR"], "`path` must hold the folders"),
         (["--dataset=digits", "--output_dir=DIR/file/out"], "cannot"),
         (["--dataset=digits", "--validation_fraction=2"], "< 1.*=2"),
+        (["--dataset=digits", "--evaluate_every=7"], "must divide --steps"),
     ],
 )
 def test_wrong_flags_are_refused_before_it_writes(
@@ -251,7 +252,7 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     ):
         start(*arguments)
     assert sorted(os.listdir(tmp_path / "out")) == [
-        "checkpoint.keras",
+        "backup",
         "curves.png",
         "metrics.csv",
         "network",

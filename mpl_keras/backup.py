@@ -1,0 +1,446 @@
+"""Exact resuming: what is saved of a training, and how it is read back.
+
+A backup holds every number that a training depends on: weights, both
+optimizers, the average, baselines and running statistics, metrics in the
+middle of an epoch, seeds, and the position in the data, which is a function of
+the step. A training that goes on from one ends bit for bit as one that was
+never interrupted.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+
+from mpl_keras import arguments, distribution
+
+# sysexits.h: a failure that is gone when it is tried again.
+EXIT_PREEMPTED = 75
+
+_PREFIX, _SUFFIX = "backup-", ".npz"
+_META = "meta.json"
+
+
+class Backup(keras.callbacks.Callback):
+    """Backs up a training while it runs, and goes on from the last backup.
+
+        model.fit(train, epochs=10, callbacks=[Backup("run/backup", every=500)])
+
+    Started again, this goes on after the last backup, in the middle of an
+    epoch too, without a batch being trained twice or left out. `train` is what
+    `pipeline.training_dataset` returned; models of this library alone.
+
+    A backup is written by a thread, to a temporary name, and then renamed. If
+    writing fails, as on a full disk, training goes on, with a warning. A
+    damaged backup is passed over for the one before, with a warning.
+
+    On SIGTERM, by which clusters announce that they need the machine, a last
+    backup is made, and the process exits with code `backup.EXIT_PREEMPTED`, 75:
+    start it again.
+
+    Args:
+        folder: Where backups go; of one training alone.
+        every: Steps between backups, or None for once at each epoch's end.
+        keep: How many of the newest are kept, at least 1.
+        on_sigterm: Whether to handle SIGTERM as described; only where `fit`
+            runs in the main thread.
+
+    Raises:
+        ValueError: By `fit`, before the first step, if the backup is of
+            another model, other data, or another seed or batch size.
+        OSError: By `fit`, before the first step, if the folder cannot be
+            written to, or has not the space for two backups.
+
+    Example:
+    >>> import tempfile
+    >>> from mpl_keras import UDA, datasets, pipeline
+    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> model = UDA(net)
+    >>> model.compile("sgd")
+    >>> train = pipeline.training_dataset(
+    ...     datasets.two_moons(), 6, 64, steps_per_epoch=5
+    ... )
+    >>> backup = Backup(tempfile.mkdtemp(), every=2)
+    >>> history = model.fit(train, epochs=2, callbacks=[backup], verbose=0)
+    >>> [step for step, _ in backup.backups()]
+    [8, 10]
+    """
+
+    def __init__(
+        self,
+        folder: Any,
+        every: int | None = None,
+        keep: int = 2,
+        on_sigterm: bool = True,
+    ):
+        super().__init__()
+        self.folder = os.fspath(folder)
+        self.every = every
+        if every is not None:
+            arguments.integer("every", every, 1)
+        self.keep = arguments.integer("keep", keep, 1)
+        self.on_sigterm = on_sigterm
+        self._writer = None
+        self._fingerprint = None
+        self._metrics = None  # as they were when the epoch's training ended
+        self._preempted = False
+        self._history = {}
+
+    def backups(self) -> list[tuple[int, str]]:
+        """Steps and paths of the backups, the newest last."""
+        if not os.path.isdir(self.folder):
+            return []
+        names = sorted(
+            name
+            for name in os.listdir(self.folder)
+            if name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+        )
+        return [
+            (
+                int(name[len(_PREFIX) : -len(_SUFFIX)]),
+                os.path.join(self.folder, name),
+            )
+            for name in names
+        ]
+
+    # Before `fit`.
+
+    def on_fit(self, model, dataset, steps_per_epoch):
+        """What `fit` of this library's models calls before anything else.
+
+        Restores the model, and says where to go on.
+
+        Args:
+            model: The model, compiled.
+            dataset: What is trained on.
+            steps_per_epoch: Of this call of `fit`.
+
+        Returns:
+            The epoch, and how many of its batches are done.
+        """
+        self._fingerprint = fingerprint(model, dataset, steps_per_epoch)
+        self._metrics_to_restore = None
+        variables = distribution.state_variables(model)
+        self._check_folder(sum(_size(v) for v in variables))
+        for step, path in reversed(self.backups()):
+            try:
+                arrays, meta = _read(path)
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                warnings.warn(
+                    f"The backup {path} is damaged, the one before is tried: "
+                    f"{error}",
+                    stacklevel=3,
+                )
+                continue
+            _check_same(meta["fingerprint"], self._fingerprint, path)
+            _restore(variables, arrays)
+            self._metrics_to_restore = arrays
+            self._history = meta["history"]
+            self._done = meta["epoch"], meta["batch"]
+            print(f"Going on after step {step:,}, from {path}")
+            return self._done
+        if self.backups():
+            raise ValueError(
+                f"Every backup in {self.folder} is damaged. Remove them to "
+                "begin anew."
+            )
+        self._done = 0, 0
+        return self._done
+
+    def _check_folder(self, size):
+        """Raises unless two backups can be written there."""
+        os.makedirs(self.folder, exist_ok=True)
+        for name in os.listdir(self.folder):
+            if name.startswith("." + _PREFIX):  # half of one, left by a kill
+                os.remove(os.path.join(self.folder, name))
+        probe = os.path.join(self.folder, f".{_PREFIX}probe")
+        with open(probe, "wb"):
+            os.remove(probe)
+        free = shutil.disk_usage(self.folder).free
+        needed = 2 * size + 2**20
+        if free < needed:
+            raise OSError(
+                f"{self.folder} must have space for two backups, "
+                f"{needed / 2**20:.0f} MB. Received: {free / 2**20:.0f} MB"
+            )
+
+    # While `fit` runs.
+
+    def on_train_begin(self, logs=None):
+        """Listens for SIGTERM."""
+        self._preempted, self._position = False, self._done
+        main = threading.current_thread() is threading.main_thread()
+        self._listening = self.on_sigterm and main
+        if self._listening:
+            self._before = signal.signal(signal.SIGTERM, self._on_signal)
+
+    def _on_signal(self, number, frame):
+        self._preempted = True
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Restores the metrics of an epoch that was begun before."""
+        self._epoch, self._metrics = epoch, None
+        self._total = epoch * self.params["steps"]
+        if epoch == self._done[0] and self._metrics_to_restore is not None:
+            history = self.model.history
+            history.history = {k: list(v) for k, v in self._history.items()}
+            history.epoch = list(range(epoch))
+            if self._done[1]:
+                variables = distribution.state_variables(self.model)
+                metrics = {
+                    id(v) for v in distribution.metric_variables(self.model)
+                }
+                _restore(variables, self._metrics_to_restore, only=metrics)
+            self._metrics_to_restore = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Makes a backup when it is time."""
+        done = batch + 1
+        if self.model.resuming:
+            self._total = self._epoch * self.params["steps"] + done
+            if done == self.params["steps"]:
+                self._keep_metrics()
+            return
+        self._position = self._epoch, done
+        if self._preempted:
+            self._exit()
+        total = self._epoch * self.params["steps"] + done
+        if self.every and total // self.every > self._total // self.every:
+            self._save()
+        self._total = total
+        if done == self.params["steps"]:
+            self._keep_metrics()
+
+    def _keep_metrics(self):
+        """Evaluation counts with the same variables."""
+        self._metrics = _copies(distribution.metric_variables(self.model))
+
+    def on_test_batch_end(self, batch, logs=None):
+        """Exits on SIGTERM during evaluation too."""
+        if self._preempted and self._metrics is not None:
+            self._exit()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Makes a backup, if it is to be made once in an epoch."""
+        for name, value in (logs or {}).items():
+            self._history.setdefault(name, []).append(float(value))
+        if self._position[1] == self.params["steps"]:  # and not stopped
+            self._position = epoch + 1, 0
+        if self._preempted:
+            self._exit()
+        if self.every is None:
+            self._save()
+
+    def on_train_end(self, logs=None):
+        """Makes sure that the last step is backed up."""
+        if self._position != self._done:
+            self._save()
+        self._wait()
+        self._listen_no_more()
+
+    def _exit(self):
+        """Makes a last backup, and ends the process."""
+        self._listen_no_more()
+        self._save()
+        self._wait()
+        step = int(self.model.step.numpy())
+        print(
+            f"SIGTERM: backed up after step {step:,} in {self.folder}; exit "
+            f"code {EXIT_PREEMPTED}",
+            flush=True,
+        )
+        sys.exit(EXIT_PREEMPTED)
+
+    def _listen_no_more(self):
+        if self._listening:
+            signal.signal(signal.SIGTERM, self._before)
+            self._listening = False
+
+    # Writing.
+
+    def _save(self):
+        """Copies the state, and has a thread write it."""
+        if not distribution.is_chief():
+            return
+        self._wait()
+        variables = distribution.state_variables(self.model)
+        arrays = _copies(variables)
+        if self._metrics is not None:
+            metrics = distribution.metric_variables(self.model)
+            places = {id(v): i for i, v in enumerate(variables)}
+            for variable, value in zip(metrics, self._metrics, strict=True):
+                arrays[places[id(variable)]] = value
+        meta = {
+            "epoch": self._position[0],
+            "batch": self._position[1],
+            "history": self._history,
+            "fingerprint": self._fingerprint,
+            "time": time.time(),
+        }
+        name = f"{_PREFIX}{int(self.model.step.numpy()):012}{_SUFFIX}"
+        self._writer = threading.Thread(
+            target=self._write, args=(name, arrays, json.dumps(meta))
+        )
+        self._writer.start()
+
+    def _wait(self):
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def _write(self, name, arrays, meta):
+        path = os.path.join(self.folder, name)
+        half = os.path.join(self.folder, f".{name}")
+        try:
+            with open(half, "wb") as file:
+                np.savez(
+                    file,
+                    **{_META: np.frombuffer(meta.encode(), np.uint8)},
+                    **{_key(i): array for i, array in enumerate(arrays)},
+                )
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(half, path)
+            _sync_folder(self.folder)
+            for _, old in self.backups()[: -self.keep]:
+                os.remove(old)
+        except OSError as error:
+            if os.path.exists(half):
+                os.remove(half)
+            warnings.warn(
+                f"The backup {path} could not be written, training goes on: "
+                f"{error}",
+                stacklevel=2,
+            )
+
+
+def fingerprint(model, dataset, steps_per_epoch) -> dict[str, Any]:
+    """What a training must have in common with the one it goes on with.
+
+    Args:
+        model: A compiled model of this library.
+        dataset: What `pipeline.training_dataset` returned.
+        steps_per_epoch: Of `fit`.
+
+    Returns:
+        A JSON-able dict; its entries say what differs where two do.
+    """
+    known = dict(getattr(dataset, "fingerprint", {}))
+    known["steps_per_epoch"] = steps_per_epoch
+    known["shapes of the weights"] = [list(w.shape) for w in model.weights]
+    for name, value in model.get_config().items():
+        known[name] = _nameless(value)
+    for name, value in (model.get_compile_config() or {}).items():
+        if "optimizer" in name:
+            known[name] = _nameless(value)
+    known.pop("name", None)
+    return json.loads(json.dumps(known, default=str))
+
+
+def _nameless(value):
+    """A configuration without names, which count up in a process."""
+    if isinstance(value, dict):
+        return {
+            key: _nameless(part)
+            for key, part in value.items()
+            if key not in _NAMES
+        }
+    if isinstance(value, (list, tuple)):
+        return [_nameless(part) for part in value]
+    return value
+
+
+_NAMES = (
+    "name",
+    "inbound_nodes",
+    "input_layers",
+    "output_layers",
+    "build_config",
+    "shared_object_id",
+)
+
+
+def _check_same(saved, current, path):
+    different = sorted(
+        name
+        for name in saved.keys() | current.keys()
+        if saved.get(name) != current.get(name)
+    )
+    if different:
+        lines = [
+            f"  {name} was {_short(saved.get(name))}, is "
+            f"{_short(current.get(name))}"
+            for name in different
+        ]
+        raise ValueError(
+            f"The backup {path} must be of this training. What differs:\n"
+            + "\n".join(lines)
+            + "\nChange it back, or back up into another folder."
+        )
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) < 100 else text[:97] + "..."
+
+
+def _key(index):
+    return f"v{index:06}"
+
+
+def _size(variable):
+    return int(np.prod(variable.shape)) * 8
+
+
+def _copies(variables):
+    """Values as arrays that do not change with the variables."""
+    return [_storable(np.array(v.numpy())) for v in variables]
+
+
+def _storable(array):
+    # Files of numpy know no bfloat16.
+    return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
+
+
+def _read(path):
+    """All of a backup; its checksums are compared in reading."""
+    with np.load(path, allow_pickle=False) as file:
+        meta = json.loads(bytes(file[_META]).decode())
+        count = len(file.files) - 1
+        return [file[_key(i)] for i in range(count)], meta
+
+
+def _restore(variables, arrays, only=None):
+    if len(variables) != len(arrays):
+        raise ValueError(
+            f"The backup must hold {len(variables)} variables. Received: "
+            f"{len(arrays)}"
+        )
+    for variable, array in zip(variables, arrays, strict=True):
+        if only is not None and id(variable) not in only:
+            continue
+        current = np.asarray(variable.numpy())
+        if current.dtype.name == "bfloat16":
+            array = array.view(current.dtype)
+        variable.assign(array)
+
+
+def _sync_folder(folder):
+    """Makes a rename last through a power failure, where systems can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
