@@ -26,6 +26,9 @@ from mpl_keras import arguments, distribution
 # sysexits.h: a failure that is gone when it is tried again.
 EXIT_PREEMPTED = 75
 
+# What reading a damaged file raises.
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+
 _PREFIX, _SUFFIX = "backup-", ".npz"
 _META = "meta.json"
 
@@ -90,6 +93,7 @@ class Backup(keras.callbacks.Callback):
         self.keep = arguments.integer("keep", keep, 1)
         self.on_sigterm = on_sigterm
         self._writer = None
+        self._listening = False
         self._fingerprint = None
         self._metrics = None  # as they were when the epoch's training ended
         self._preempted = False
@@ -134,7 +138,7 @@ class Backup(keras.callbacks.Callback):
         for step, path in reversed(self.backups()):
             try:
                 arrays, meta = _read(path)
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            except _DAMAGE as error:
                 warnings.warn(
                     f"The backup {path} is damaged, the one before is tried: "
                     f"{error}",
@@ -244,6 +248,9 @@ class Backup(keras.callbacks.Callback):
         """Makes sure that the last step is backed up."""
         if self._position != self._done:
             self._save()
+
+    def on_fit_end(self):
+        """What `fit` calls at last, also when it was interrupted."""
         self._wait()
         self._listen_no_more()
 

@@ -430,11 +430,18 @@ class SemiSupervisedModel(distribution.DistributedModel):
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
         self._check_execution(x, kwargs.get("steps_per_epoch"))
-        x, kwargs["initial_epoch"] = self._resume(x, kwargs)
-        if isinstance(kwargs.get("callbacks") or [], list):
-            own = [_StopWhenBad(), *(kwargs.get("callbacks") or [])]
-            kwargs["callbacks"] = own
-        return super().fit(x, y, batch_size, epochs, **kwargs)
+        callbacks = kwargs.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        else:
+            callbacks = [_StopWhenBad(), *keras.tree.flatten(callbacks or [])]
+            kwargs["callbacks"] = callbacks
+        try:
+            x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
+            return super().fit(x, y, batch_size, epochs, **kwargs)
+        finally:
+            for callback in callbacks:
+                getattr(callback, "on_fit_end", lambda: None)()
 
     def _check_execution(self, x, steps):
         """Raises for what several replicas or steps at once cannot do."""
@@ -457,12 +464,11 @@ class SemiSupervisedModel(distribution.DistributedModel):
                 sizes[f"{name} batch size"] = leaf.shape[0]
         distribution.check_replicas(networks, sizes)
 
-    def _resume(self, x, kwargs):
+    def _resume(self, x, callbacks, kwargs):
         """The data and the epoch to begin with, as a backup may say."""
         begin = kwargs.get("initial_epoch", 0)
         self._to_skip, self.resuming = 0, False
-        callbacks = kwargs.get("callbacks") or []
-        for callback in callbacks if isinstance(callbacks, list) else []:
+        for callback in callbacks:
             if not hasattr(callback, "on_fit"):
                 continue
             if not hasattr(x, "from_step"):

@@ -119,3 +119,69 @@ def test_a_few_steps_are_a_training_too(steps):
         logs = model.train_on_batch(views, np.arange(4), return_dict=True)
     assert np.isfinite(logs["teacher_loss"])
     keras.backend.clear_session()
+
+
+def test_every_setting_arrives():
+    """Each field has a value of its own, to be found in what is built."""
+    recipe = builder.adapt(
+        CIFAR,
+        backbone="wide_resnet_10_1",
+        teacher_dropout=0.11,
+        student_dropout=0.22,
+        weight_decay=3e-3,
+        clip_norm=1.7,
+        temperature=0.31,
+        threshold=0.83,
+        mask_on="raw",
+        momentum=0.77,
+        nesterov=False,
+        feedback_weight=1.9,
+        feedback_baseline=0.55,
+        feedback_normalization="std",
+        pseudo_labels="argmax",
+        label_smoothing=0.09,
+    )
+    model = builder.make_model(recipe, (8, 8, 3), 10, seed=1)
+    rates = [
+        [x.rate for x in net.layers if isinstance(x, keras.layers.Dropout)]
+        for net in (model.teacher, model.student)
+    ]
+    assert rates == [[0.11], [0.22]]
+    for net in (model.teacher, model.student):
+        kernel = next(
+            x for x in net.layers if isinstance(x, keras.layers.Conv2D)
+        )
+        np.testing.assert_allclose(
+            kernel.kernel_regularizer.l2, 1.5e-3, rtol=1e-5
+        )
+    for optimizer in (model.teacher_optimizer, model.optimizer):
+        assert optimizer.global_clipnorm == 1.7
+        assert optimizer.momentum == 0.77 and not optimizer.nesterov
+    assert model.consistency.temperature == 0.31
+    assert model.consistency.threshold == 0.83
+    assert model.consistency.mask_on == "raw"
+    form = model.feedback
+    assert (form.weight, form.baseline_momentum) == (1.9, 0.55)
+    assert form.normalization == "std" and model.pseudo_labels == "argmax"
+    assert model.label_smoothing == 0.09
+    uda = builder.make_model(recipe, (8, 8, 3), 10, method="uda", seed=1)
+    (dropout,) = [
+        x for x in uda.model.layers if isinstance(x, keras.layers.Dropout)
+    ]
+    assert dropout.rate == 0.11
+
+
+def test_all_that_follows_the_steps_and_the_batch():
+    recipe = builder.adapt(CIFAR, steps=30_000, labeled_batch_size=64)
+    assert (recipe.warmup_steps, recipe.student_wait) == (500, 300)
+    assert recipe.teacher_learning_rate == 0.025
+    assert recipe.student_learning_rate == 0.025
+
+
+def test_another_seed_gives_other_networks():
+    one, other = (
+        builder.make_model(DIGITS, (8, 8, 1), 10, seed=seed) for seed in (1, 2)
+    )
+    assert not np.array_equal(
+        one.teacher.get_weights()[0], other.teacher.get_weights()[0]
+    )
