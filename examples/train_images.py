@@ -20,6 +20,7 @@ nothing: choose on a folder `validation`, or with --validation_fraction.
 
 import dataclasses
 import os
+import re
 import sys
 import warnings
 
@@ -42,6 +43,7 @@ from mpl_keras import (
     runs,
 )
 
+NAME = os.path.basename(__file__)
 # Without --recipe: the one for images up to so many pixels, with what is
 # different because its own data are not at hand.
 CAUTIOUS = {
@@ -68,6 +70,16 @@ DEFAULTS = (
     (64, "cifar10_4000", CAUTIOUS | SMALL_BATCHES),
     (10**6, "imagenet_10_percent", CAUTIOUS | SMALL_BATCHES),
 )
+# On a processor alone these would take days.
+WITHOUT_GPU = {
+    "labeled_batch_size": 16,
+    "unlabeled_batch_size": 48,
+    "steps": 2000,
+    "warmup_steps": 100,
+    "student_wait": 200,
+    "consistency_ramp_steps": 300,
+}
+LIGHT_BACKBONES = ((64, "small_cnn", 0.1), (10**6, "MobileNetV2", 0.0125))
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -181,13 +193,35 @@ def load_data():
     elif name == "digits":
         common["num_labeled"] = common["num_labeled"] or 10
         data = datasets.digits(dtype="uint8", **common)
+    elif os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
+        raise ValueError(f"--dataset must be a folder that exists: {name}")
     else:
         data = from_tfds(name, size, common)
     if recipe is not None:
         return data, recipe
-    side = min(shape_of(data)[:2])
+    return data, default_recipe(min(shape_of(data)[:2]), data.num_classes)
+
+
+def default_recipe(side, num_classes):
+    """Settings for images of so many pixels, on this machine."""
     name, changes = next(d[1:] for d in DEFAULTS if side <= d[0])
-    return data, dataclasses.replace(recipes.get(name), **changes)
+    changes = dict(changes)
+    if num_classes < 5:
+        # Of two classes, one always has a confidence of 0.5.
+        changes["threshold"] = 0.9
+    if name != "digits" and not tf.config.list_logical_devices("GPU"):
+        backbone, rate = next(b[1:] for b in LIGHT_BACKBONES if side <= b[0])
+        changes |= WITHOUT_GPU | {
+            "backbone": backbone,
+            "teacher_learning_rate": rate,
+            "student_learning_rate": rate,
+            "clip_norm": 1.0,
+        }
+        print(
+            "note: there is no GPU, so that settings are light: --backbone="
+            f"{backbone}, --steps={changes['steps']}, small batches"
+        )
+    return dataclasses.replace(recipes.get(name), **changes)
 
 
 def from_tfds(name, size, common):
@@ -293,7 +327,7 @@ def train(recipe, data, model, run):
         steps_per_epoch=length,
         seed=FLAGS.seed,
     )
-    saver = backup.Backup(run.file("backup"), FLAGS.backup_every)
+    saver = backup.Backup(run.file("backup"), FLAGS.backup_every, minutes=10)
     try:
         model.fit(
             batches,
@@ -306,8 +340,36 @@ def train(recipe, data, model, run):
             ],
             verbose=0,
         )
-    except FloatingPointError as error:
-        sys.exit(f"{sys.argv[0]}: {error}")
+    except (FloatingPointError, ValueError, OSError) as error:
+        sys.exit(message(error))
+    except KeyboardInterrupt:
+        print(f"\nStopped. {resume_hint(run)}")
+        sys.exit(130)
+
+
+def resume_hint(run):
+    """From which step --resume would go on."""
+    known = backup.Backup(run.file("backup")).backups()
+    if not known:
+        return "There is no backup: --resume would begin anew."
+    return f"--resume goes on after step {known[-1][0]:,}."
+
+
+def message(error):
+    """An error of the library, in the words of the command line."""
+    text = str(error)
+    for name, flag in (
+        ("`path`", "--dataset"),
+        ('unreadable="leave_out"', "--unreadable=leave_out"),
+        ("unless overwriting is asked for", "unless with --resume"),
+    ):
+        text = text.replace(name, flag)
+    text = re.sub(
+        r"`(\w+)`",
+        lambda found: f"--{found[1]}" if found[1] in FLAGS else found[0],
+        text,
+    )
+    return f"{NAME}: {text}"
 
 
 def views_of(recipe, data):
@@ -324,10 +386,8 @@ def write_results(recipe, data, model, run):
     if FLAGS.method == "mpl":
         networks |= {"student as trained": model.student}
         networks |= {"teacher": model.teacher}
+    # What matters most comes first: there may be no room for all.
     outputs = {
-        "curves.png": lambda path: report.plot_curves(
-            run.metrics(), f"{FLAGS.method}, seed {FLAGS.seed}", path
-        ),
         f"{name}.keras": model.averaged.save,
         name: lambda path: model.averaged.export(path, verbose=False),
     }
@@ -344,6 +404,12 @@ def write_results(recipe, data, model, run):
         networks["finetuned"] = tuned
         outputs["finetuned.keras"] = tuned.save
         outputs["finetuned"] = lambda path: tuned.export(path, verbose=False)
+    outputs["curves.png"] = lambda path: report.plot_curves(
+        run.metrics(),
+        f"{FLAGS.method}, seed {FLAGS.seed}",
+        path,
+        "validation images" if data.validation else "test images",
+    )
     accuracies = {}
     if data.test is not None:
         for label, network in networks.items():
@@ -379,11 +445,11 @@ def write_all(run, outputs):
             missing[name] = error
     if missing:
         sys.exit(
-            f"{sys.argv[0]}: not written to {run.path}: "
+            f"{NAME}: not written to {run.path}: "
             + "; ".join(f"{name} ({why})" for name, why in missing.items())
-            + ". The rest is there. Make room, and start again with --resume."
+            + f". The rest is there. Make room: {resume_hint(run)}"
         )
-    print(f"wrote {', '.join(sorted(os.listdir(run.path)))} to {run.path}")
+    print(f"wrote {', '.join(outputs)} to {run.path}")
 
 
 def main(argv):
@@ -391,7 +457,7 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     warnings.showwarning = lambda text, *_, **__: print(f"note: {text}")
     if argv[1:]:
-        sys.exit(f"{argv[0]}: unknown arguments {argv[1:]}")
+        sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
     try:
         # What is quickly checked comes first.
         export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
@@ -419,7 +485,7 @@ def main(argv):
         epoch_length(recipe.steps)
         run.begin()
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{argv[0]}: {error}")
+        sys.exit(message(error))
     train(recipe, data, model, run)
     write_results(recipe, data, model, run)
 

@@ -53,6 +53,7 @@ class Backup(keras.callbacks.Callback):
     Args:
         folder: Where backups go; of one training alone.
         every: Steps between backups, or None for once at each epoch's end.
+        minutes: Time after which a backup is made even so, or None.
         keep: How many of the newest are kept, at least 1.
         on_sigterm: Whether to handle SIGTERM as described; only where `fit`
             runs in the main thread.
@@ -84,10 +85,15 @@ class Backup(keras.callbacks.Callback):
         every: int | None = None,
         keep: int = 2,
         on_sigterm: bool = True,
+        minutes: float | None = None,
     ):
         super().__init__()
         self.folder = os.fspath(folder)
         self.every = every
+        if minutes is not None:
+            arguments.number("minutes", minutes, above=0)
+        self.minutes = minutes
+        self._saved = time.monotonic()
         if every is not None:
             arguments.integer("every", every, 1)
         self.keep = arguments.integer("keep", keep, 1)
@@ -218,7 +224,10 @@ class Backup(keras.callbacks.Callback):
         if self._preempted:
             self._exit()
         total = self._epoch * self.params["steps"] + done
-        if self.every and total // self.every > self._total // self.every:
+        due = self.every and total // self.every > self._total // self.every
+        if self.minutes is not None:
+            due = due or time.monotonic() - self._saved > 60 * self.minutes
+        if due:
             self._save()
         self._total = total
         if done == self.params["steps"]:
@@ -279,6 +288,7 @@ class Backup(keras.callbacks.Callback):
         if not distribution.is_chief():
             return
         self._wait()
+        self._saved = time.monotonic()
         variables = distribution.state_variables(self.model)
         arrays = _copies(variables)
         if self._metrics is not None:

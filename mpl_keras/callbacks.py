@@ -221,8 +221,8 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """Prints the step, the time that is left, and some metrics.
 
-    One line for every epoch, and on a terminal one that changes meanwhile; for
-    `fit(..., verbose=0)`.
+    One line for every epoch; meanwhile one that changes on a terminal, and a
+    new one every minute elsewhere. For `fit(..., verbose=0)`.
 
     Args:
         steps: The last step of all, over several calls of `fit` if need be.
@@ -234,7 +234,7 @@ class Progress(keras.callbacks.Callback):
     >>> history = model.fit(
     ...     np.ones((4, 1)), np.ones(4), verbose=0, callbacks=[Progress(1)]
     ... )  # doctest: +ELLIPSIS
-    step 1 of 1, 0:00:00 left, loss ...
+    step 1 of 1, loss ...
     """
 
     def __init__(
@@ -265,9 +265,13 @@ class Progress(keras.callbacks.Callback):
         if self._first is None:
             # The first step is compiled: what it takes tells nothing.
             self._first, self._begin = self._done, time.time()
-        if sys.stdout.isatty() and time.time() - self._shown > 0.3:
+        terminal = sys.stdout.isatty()
+        if time.time() - self._shown > (0.3 if terminal else 60):
             self._shown = time.time()
-            print(f"\r{self._line(logs):100}", end="", flush=True)
+            if terminal:
+                print(f"\r{self._line(logs):100}", end="", flush=True)
+            else:
+                print(self._line(logs), flush=True)
 
     def on_epoch_begin(self, epoch, logs=None):
         """Counts the batches of an epoch from 0."""
@@ -279,11 +283,12 @@ class Progress(keras.callbacks.Callback):
         print(f"{start}{self._line(logs):100}".rstrip(" "), flush=True)
 
     def _line(self, logs):
-        steps = max(self._done - (self._first or 0), 1)
-        each = (time.time() - self._begin) / steps if self._first else 0
-        hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
         text = f"step {self._done:,} of {self.steps:,}"
-        text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
+        measured = self._done - (self._first or self._done)
+        if measured > 0:
+            each = (time.time() - self._begin) / measured
+            hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
+            text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
         for name in self.metrics:
             if name in (logs or {}):
                 text += f", {name} {logs[name]:.3f}"

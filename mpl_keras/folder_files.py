@@ -15,6 +15,7 @@ from mpl_keras import images
 
 # What systems leave behind in folders, beside names that begin with a dot.
 _LITTER = ("thumbs.db", "desktop.ini")
+PARTS = ("labeled", "unlabeled", "test", "validation")
 _SHOWN = 10  # files or classes in an error
 
 
@@ -46,8 +47,9 @@ def find(path):
             f"`path` must hold a folder for each of at least two classes in "
             f"{path}/labeled. Received: {classes}"
         )
+    _note_unknown(path)
     entries, problems = [], {}
-    for part in ("labeled", "unlabeled", "test", "validation"):
+    for part in PARTS:
         folder = os.path.join(path, part)
         if not os.path.isdir(folder):
             continue
@@ -57,15 +59,47 @@ def find(path):
             continue
         names = _folders(folder)
         _check_known(names, classes, folder)
+        absent = [name for name in classes if name not in names]
+        if absent:
+            warnings.warn(
+                f"{folder} has no folder for {absent[:_SHOWN]}: what is "
+                "measured there says nothing about these classes.",
+                stacklevel=3,
+            )
         for name in names:
             for file in _walk(os.path.join(folder, name), path, problems):
                 entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
 
 
+def _note_unknown(path):
+    """Says which folders are not read, because of their names."""
+    unknown = [
+        name
+        for name in sorted(os.listdir(path))
+        if name not in PARTS
+        and not _is_litter(name)
+        and os.path.isdir(os.path.join(path, name))
+    ]
+    if unknown:
+        warnings.warn(
+            f"{path} holds {unknown[:_SHOWN]}, which are none of "
+            f"{', '.join(PARTS)}, and are not read.",
+            stacklevel=4,
+        )
+
+
 def _folders(folder):
     """Names of the folders in a folder of classes; it must hold no files."""
     names = sorted(n for n in os.listdir(folder) if not _is_litter(n))
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"Names of classes must be UTF-8. Received: {name!r} in "
+                f"{folder}"
+            ) from error
     loose = [n for n in names if not os.path.isdir(os.path.join(folder, n))]
     if loose:
         raise ValueError(

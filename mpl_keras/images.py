@@ -18,6 +18,7 @@ from mpl_keras import arguments, augment, sources
 _CANVAS = 256 / 224
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+_ORIENTATION = 0x112  # the EXIF tag
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 
 
@@ -28,7 +29,8 @@ class Header(NamedTuple):
         size: (height, width) in pixels.
         grey: Whether it has no colours.
         special: Whether Pillow must decode it: TensorFlow reads the palette of
-            a BMP as grey levels, and shows what transparency hides.
+            a BMP as grey levels, shows what transparency hides, and does not
+            turn a phone's pictures upright.
         remark: What is unusual and how it is handled, or "".
     """
 
@@ -58,6 +60,9 @@ def inspect(contents: bytes) -> Header:
     try:
         image = _pillow().Image.open(io.BytesIO(contents))
         frames = getattr(image, "n_frames", 1)
+        # Of other files Pillow would decode all pixels to know it.
+        exif = image.getexif() if image.format in ("JPEG", "MPO") else {}
+        turned = exif.get(_ORIENTATION, 1) in range(2, 9)
     except Exception as error:
         raise ValueError("is not an image, or is damaged") from error
     # Phones write several JPEGs into one file, the picture first.
@@ -75,12 +80,16 @@ def inspect(contents: bytes) -> Header:
         remarks.append("CMYK: converted to RGB")
     if image.mode == "P" and form != "GIF":
         remarks.append("palette: converted to RGB")
-    return Header(
-        size=(image.height, image.width),
-        grey=image.mode in _GREY,
-        special=form in ("BMP", "GIF") or _has_alpha(image),
-        remark="; ".join(remarks),
-    )
+    if turned:
+        remarks.append("lying on its side: turned upright, as its EXIF says")
+    special = form in ("BMP", "GIF") or _has_alpha(image) or turned
+    size = image.height, image.width
+    if special:
+        try:
+            size = _decode_with_pillow(contents, 3).shape[:2]
+        except Exception as error:
+            raise ValueError("is damaged or truncated") from error
+    return Header(size, image.mode in _GREY, special, "; ".join(remarks))
 
 
 def decode(contents: tf.Tensor, special: tf.Tensor, channels: int) -> tf.Tensor:
@@ -229,6 +238,7 @@ class ImageFiles(sources.Source):
 def _decode_with_pillow(contents: bytes, channels: int) -> np.ndarray:
     image_module = _pillow().Image
     image = image_module.open(io.BytesIO(contents))
+    image = _pillow().ImageOps.exif_transpose(image)
     if _has_alpha(image):
         image = image.convert("RGBA")
         white = image_module.new("RGBA", image.size, "white")
@@ -246,5 +256,6 @@ def _has_alpha(image) -> bool:
 def _pillow():
     # Late, because importing the library should cost nothing it need not.
     import PIL.Image
+    import PIL.ImageOps
 
     return PIL

@@ -115,7 +115,10 @@ def plot_confusion(
 
 
 def plot_curves(
-    metrics: Mapping[str, Sequence[float]], title: str, path: Any
+    metrics: Mapping[str, Sequence[float]],
+    title: str,
+    path: Any,
+    held_out: str = "held-out data",
 ) -> None:
     """Draws accuracy, losses, pseudo labels and feedback through training.
 
@@ -125,6 +128,7 @@ def plot_curves(
             What is not there is left out.
         title: Above the picture.
         path: The PNG file to write.
+        held_out: What the "val_" metrics were measured on.
     """
     panels = [
         (name, [key for key in keys if key in metrics])
@@ -142,7 +146,7 @@ def plot_curves(
             axis.plot(
                 metrics["step"],
                 scale * values,
-                label=_NAMES[key],
+                label=_NAMES[key].replace("held-out data", held_out),
                 marker="." if len(values) < 3 else None,
             )
         axis.set(title=name, xlabel="step")

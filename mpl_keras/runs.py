@@ -7,6 +7,8 @@ have the settings that are there.
 import csv
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +18,11 @@ from mpl_keras import export
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
+# As `export.write_whole` names the folder in which it writes.
+_HALF = re.compile(
+    r"\.((settings|results)\.json|metrics\.csv|(curves|confusion_matrix)\.png"
+    r"|(student|network|finetuned)(\.keras)?)\.[a-z0-9_]{8}"
+)
 
 
 class RunFolder:
@@ -73,7 +80,14 @@ class RunFolder:
         return os.path.join(self.path, name)
 
     def begin(self) -> None:
-        """Makes the folder, and writes the settings."""
+        """Makes the folder, and writes the settings.
+
+        What a kill has left half-written is removed.
+        """
+        if os.path.isdir(self.path):
+            for name in os.listdir(self.path):
+                if _HALF.fullmatch(name):
+                    shutil.rmtree(self.file(name), ignore_errors=True)
         self.write(_SETTINGS, export.json_writer(self._settings))
 
     def write(self, name: str, write: Callable[[str], Any]) -> None:

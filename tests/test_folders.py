@@ -124,8 +124,11 @@ def test_validation_is_apart(root, num_labeled):
 
 def test_a_validation_folder(root):
     write(root / "validation/cat/v.png", PIXELS[20])
-    ((x, y),) = load(root).validation.as_numpy_iterator()
+    with pytest.warns(UserWarning, match="validation has no folder for .'dög"):
+        found = folders.from_folder(root, views=VIEWS)
+    ((x, y),) = found.validation.as_numpy_iterator()
     np.testing.assert_array_equal(x, PIXELS[20:21])
+    write(root / "validation/dög ß/v.png", PIXELS[21])
     with pytest.raises(ValueError, match="`validation_fraction` must be 0"):
         load(root, validation_fraction=0.3)
 
@@ -185,6 +188,28 @@ def test_default_views(root):
         assert augment.default_views(arrays) == views
 
 
+def test_folders_of_other_names_are_said(root):
+    (root / "unlabelled").mkdir()
+    with pytest.warns(UserWarning, match="'unlabelled'.*, which are none of"):
+        folders.from_folder(root, views=VIEWS)
+
+
+def test_a_picture_that_lies_on_its_side_is_turned(root):
+    pixels = np.zeros((16, 32, 3), "uint8")
+    pixels[:8, :24] = 255
+    image = Image.fromarray(pixels)
+    exif = image.getexif()
+    exif[0x112] = 6  # as phones write that are held upright
+    image.save(root / "unlabeled/phone.jpg", exif=exif, quality=95)
+    with pytest.warns(UserWarning, match="phone.jpg: lying on its side"):
+        found = folders.from_folder(root, views=VIEWS, image_size=(32, 16))
+    number = [os.path.basename(p) for p in found.unlabeled.paths].index(
+        "phone.jpg"
+    )
+    want = np.rot90(pixels, -1)
+    assert np.abs(found.unlabeled[number] - want.astype(int)).max() < 30
+
+
 # What cannot be used.
 
 
@@ -241,6 +266,7 @@ def test_links_that_leave_the_folder(root, tmp_path_factory):
     os.symlink(root / "nothing", root / "unlabeled/dangling.png")
     write(outside / "owl/o.png", PIXELS[35])
     os.symlink(outside / "owl", root / "labeled/owl")
+    write(root / "test/owl/t.png", PIXELS[36])
     with pytest.raises(ValueError) as error:
         load(root)
     text = str(error.value)

@@ -211,12 +211,13 @@ def start(script, tmp_path):
         (["--dataset=mnist", "--data_dir=DIR"], "not prepared.*tfds build"),
         (["--recipe=cifar_4000"], "must be one of .*cifar10_4000"),
         (["--dataset=digits", "--backbone=resnet5"], "ResNet50"),
-        (["--dataset=digits", "--feedback=loss"], "`feedback` must be"),
+        (["--dataset=digits", "--feedback=loss"], "--feedback must be"),
         (["--dataset=digits", "--recipe=digits", "--views=cifa"], "'cifar'"),
         (["--dataset=digits", "--num_labeled=15"], "multiple of 10"),
         (["--dataset=digits", "--weights=none.h5"], "none.h5"),
         (["--dataset=digits", "surplus"], "surplus"),
-        (["--dataset=DIR"], "`path` must hold the folders"),
+        (["--dataset=DIR"], "--dataset must hold the folders"),
+        (["--dataset=DIR/none"], "folder that exists"),
         (["--dataset=digits", "--output_dir=DIR/file/out"], "cannot"),
         (["--dataset=digits", "--validation_fraction=2"], "< 1.*=2"),
         (["--dataset=digits", "--evaluate_every=7"], "must divide --steps"),
@@ -248,7 +249,7 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "plot_confusion", full)
     arguments = ["--dataset=digits", "--steps=3", "--method=supervised"]
     with pytest.raises(
-        SystemExit, match="confusion_matrix.png .*No space.*--re"
+        SystemExit, match="confusion_matrix.png .*No space.*--re.*step 3"
     ):
         start(*arguments)
     assert sorted(os.listdir(tmp_path / "out")) == [
