@@ -19,7 +19,7 @@ from absl import app, flags, logging
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import augment
+from mpl_keras import augment, images
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -101,16 +101,16 @@ def load_files(folder, size):
     if len(files) > FLAGS.rows:
         order = np.random.default_rng(FLAGS.seed).permutation(len(files))
         files = [files[index] for index in sorted(order[: FLAGS.rows])]
-    images = []
+    seen = []
     for file in files:
+        contents = file.read_bytes()
         try:
-            image = tf.io.decode_image(
-                file.read_bytes(), channels=3, expand_animations=False
-            )
-        except tf.errors.InvalidArgumentError as error:
+            special = images.inspect(contents).special
+            image = images.decode(contents, tf.constant(special), 3)
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
             raise ValueError(f"{file} cannot be read as an image") from error
-        images.append(square(image, size))
-    return np.stack(images)
+        seen.append(square(image, size))
+    return np.stack(seen)
 
 
 def square(image, size):

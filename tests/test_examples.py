@@ -100,12 +100,21 @@ def test_two_moons(tmp_path):
 def test_the_code_of_the_readme(tmp_path):
     """All of it, one piece after the other, as a newcomer would paste it."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    quick_start, serve, arrays, own = re.findall(
+    use, quick_start, serve, arrays, own = re.findall(
         r"```python\n(.*?)```", text, re.DOTALL
     )
     lines = [line for line in quick_start.splitlines() if line.strip()]
     assert len(lines) <= 25
     code = f"""{quick_start}
+import os
+from PIL import Image
+os.makedirs("run")
+net = mpl_keras.backbones.make("small_cnn", (16, 24, 3), 5)
+net.save("run/student.keras")
+Image.new("RGB", (50, 40), "red").save("new.png")
+{use}
+assert probabilities.shape == (1, 5)
+assert abs(float(keras.ops.sum(probabilities)) - 1) < 1e-5
 accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
 assert accuracy > 0.7, accuracy
 images = data.labeled[0][:7]
