@@ -26,6 +26,7 @@ import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import matplotlib  # noqa: F401  mpl_keras.report draws with it
 import tensorflow as tf
 from absl import app, flags, logging
 
@@ -167,6 +168,14 @@ for name, text in OVERRIDES.items():
     define(name, None, text)
 
 
+def given(name, recipe):
+    """What a flag says, or else the recipe, or None."""
+    if FLAGS[name].value is not None:
+        builder.adapt(recipes.get("digits"), **{name: FLAGS[name].value})
+        return FLAGS[name].value
+    return recipe and getattr(recipe, name)
+
+
 def load_data():
     """The data that the flags name, and the recipe to begin with."""
     recipe = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
@@ -174,12 +183,12 @@ def load_data():
     if name is None:
         raise ValueError("--dataset or --recipe must be given.")
     common = {
-        "num_labeled": FLAGS.num_labeled or (recipe and recipe.num_labeled),
+        "num_labeled": given("num_labeled", recipe),
         "seed": FLAGS.seed,
         "validation_fraction": FLAGS.validation_fraction,
         "labeled_in_unlabeled": FLAGS.labeled_in_unlabeled,
     }
-    size = FLAGS.image_size or (recipe and recipe.image_size)
+    size = given("image_size", recipe)
     if os.path.isdir(name):
         if not FLAGS.recipe or FLAGS.num_labeled is None:
             common["num_labeled"] = FLAGS.num_labeled  # all that are sorted
@@ -191,7 +200,8 @@ def load_data():
             **common,
         )
     elif name == "digits":
-        common["num_labeled"] = common["num_labeled"] or 10
+        if common["num_labeled"] is None:
+            common["num_labeled"] = 10
         data = datasets.digits(dtype="uint8", **common)
     elif os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
         raise ValueError(f"--dataset must be a folder that exists: {name}")
@@ -317,21 +327,24 @@ def epoch_length(steps):
     return FLAGS.evaluate_every
 
 
-def train(recipe, data, model, run):
-    """Trains, from the last backup on where there is one."""
-    length = epoch_length(recipe.steps)
-    batches = pipeline.training_dataset(
+def make_batches(recipe, data):
+    """What is trained on; views are tried."""
+    return pipeline.training_dataset(
         data,
         recipe.labeled_batch_size,
         recipe.unlabeled_batch_size,
-        steps_per_epoch=length,
+        steps_per_epoch=epoch_length(recipe.steps),
         seed=FLAGS.seed,
     )
+
+
+def train(recipe, data, batches, model, run):
+    """Trains, from the last backup on where there is one."""
     saver = backup.Backup(run.file("backup"), FLAGS.backup_every, minutes=10)
     try:
         model.fit(
             batches,
-            epochs=recipe.steps // length,
+            epochs=recipe.steps // batches.steps_per_epoch,
             validation_data=data.validation or data.test,
             callbacks=[
                 callbacks.Progress(recipe.steps),
@@ -391,7 +404,7 @@ def write_results(recipe, data, model, run):
         f"{name}.keras": model.averaged.save,
         name: lambda path: model.averaged.export(path, verbose=False),
     }
-    if FLAGS.finetune:
+    if FLAGS.finetune and recipe.finetune_steps:
         tuned = finetune.finetune(
             model,
             data,
@@ -455,6 +468,10 @@ def write_all(run, outputs):
 def main(argv):
     """Checks, says what it will do, trains, and writes the results."""
     logging.set_verbosity(logging.ERROR)
+    # Names of files need not be UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     warnings.showwarning = lambda text, *_, **__: print(f"note: {text}")
     if argv[1:]:
         sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
@@ -482,11 +499,11 @@ def main(argv):
             seed=FLAGS.seed,
         )
         describe(recipe, data, model)
-        epoch_length(recipe.steps)
+        batches = make_batches(recipe, data)
         run.begin()
     except (ValueError, OSError, ImportError) as error:
         sys.exit(message(error))
-    train(recipe, data, model, run)
+    train(recipe, data, batches, model, run)
     write_results(recipe, data, model, run)
 
 

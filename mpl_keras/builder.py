@@ -55,9 +55,7 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
             f"`changes` must be fields of a recipe, {sorted(known)}. "
             f"Received: {sorted(set(changes) - known)}"
         )
-    for name in ("steps", "labeled_batch_size", "unlabeled_batch_size"):
-        if name in changes:
-            arguments.integer(name, changes[name], 1)
+    _check(changes)
     follows = {}
     stretch = changes.get("steps", recipe.steps) / recipe.steps
     for name in ("warmup_steps", "student_wait", "consistency_ramp_steps"):
@@ -85,6 +83,54 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
     return dataclasses.replace(recipe, **(follows | changes))
 
 
+def _check(changes):
+    """Raises for numbers that no training could be done with."""
+    for name, value in changes.items():
+        if name in _AT_LEAST_ONE:
+            arguments.integer(name, value, 1)
+        elif name in _STEPS:
+            arguments.integer(name, value, 0)
+        elif name == "clip_norm":
+            arguments.number(name, value, above=0)
+        elif name == "feedback_weight":
+            arguments.number(name, value)  # negative ones are for ablations
+        elif name in _SHARES:
+            arguments.number(name, value, 0, below=1)
+        elif name in _NUMBERS:
+            arguments.number(name, value, 0)
+
+
+_AT_LEAST_ONE = (
+    "num_labeled",
+    "num_classes",
+    "image_size",
+    "labeled_batch_size",
+    "unlabeled_batch_size",
+    "steps",
+    "finetune_batch_size",
+)
+_STEPS = (
+    "warmup_steps",
+    "student_wait",
+    "consistency_ramp_steps",
+    "finetune_steps",
+)
+_SHARES = (
+    "momentum",
+    "teacher_dropout",
+    "student_dropout",
+    "label_smoothing",
+    "ema_momentum",
+)
+_NUMBERS = (
+    "teacher_learning_rate",
+    "student_learning_rate",
+    "weight_decay",
+    "consistency_weight",
+    "threshold",
+    "temperature",
+    "finetune_learning_rate",
+)
 _NORMALIZATIONS = {"hypergradient": "rms", "per_example": "rms"}
 
 

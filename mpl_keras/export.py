@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 
@@ -73,10 +72,10 @@ def write_whole(filepath, write: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
         target = os.path.join(half, name)
         write(target)
-        if os.path.isdir(filepath):
-            shutil.rmtree(filepath)
-        elif os.path.isdir(target) and os.path.exists(filepath):
-            os.remove(filepath)
+        if os.path.isdir(filepath) or os.path.isdir(target):
+            # A folder cannot be replaced at once: what was is set aside.
+            if os.path.lexists(filepath):
+                os.replace(filepath, os.path.join(half, ".before"))
         os.replace(target, filepath)
 
 

@@ -127,7 +127,7 @@ def _walk(folder, root, problems):
     inside = os.path.realpath(root) + os.sep
 
     def fail(error):
-        raise error
+        problems[error.filename] = f"cannot be opened: {error.strerror}"
 
     found = []
     if not os.path.realpath(folder).startswith(inside):
@@ -145,6 +145,8 @@ def _walk(folder, root, problems):
                 continue
             if not os.path.realpath(full).startswith(inside):
                 problems[full] = "is a link that leaves the folder"
+            elif os.path.exists(full) and not os.path.isfile(full):
+                problems[full] = "is no file"
             else:
                 found.append(full)
     return sorted(found)

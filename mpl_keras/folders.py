@@ -83,13 +83,14 @@ def from_folder(
     arguments.choice("unreadable", unreadable, ("error", "leave_out"))
     if channels is not None:
         arguments.choice("channels", channels, (1, 3))
-    path = os.fspath(path)
+    path = os.path.abspath(os.fsdecode(path))
     entries, problems, classes = folder_files.find(path)
     files = folder_files.read(entries, problems, unreadable, path, verbose)
     sets = collections.defaultdict(list)
     for file in files:
         sets[file.part].append(file)
     _check_filled(sets["labeled"], classes, f"{path}/labeled")
+    _check_contradictions(sets)
     parts = _split(
         sets,
         len(classes),
@@ -183,6 +184,32 @@ def _split(sets, num_classes, num_labeled, seed, fraction, balanced):
     return parts
 
 
+def _check_contradictions(sets):
+    """Raises for pictures in two places that exclude each other.
+
+    A picture that is twice in one class is taken once.
+    """
+    seen = {}
+    for part in ("labeled", "validation", "test"):
+        kept = []
+        for file in sets[part]:
+            twin = seen.setdefault(file.digest, file)
+            if twin.part != part:
+                raise ValueError(
+                    f"`path` must hold different pictures in `{twin.part}` and "
+                    f"`{part}`. Received: {twin.path} and {file.path}, which "
+                    "are the same"
+                )
+            if twin.label != file.label:
+                raise ValueError(
+                    "`path` must hold a picture in one class alone. Received: "
+                    f"{twin.path} and {file.path}, which are the same"
+                )
+            if twin is file or part != "labeled":
+                kept.append(file)
+        sets[part] = kept
+
+
 def _keep_apart(parts, labeled_in_unlabeled, path):
     """Removes from the unlabeled pictures what must not be there.
 
@@ -193,20 +220,6 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
         for name, files in parts.items()
     }
     measured = digests["test"].keys() | digests["validation"].keys()
-    for file in parts["labeled"]:
-        if file.digest in measured:
-            twin = digests["test"].get(file.digest)
-            twin = twin or digests["validation"][file.digest]
-            raise ValueError(
-                f"`path` must hold different pictures in `labeled` and `test`. "
-                f"Received: {file.path} and {twin.path}, which are the same"
-            )
-        twin = digests["labeled"][file.digest]
-        if twin.label != file.label:
-            raise ValueError(
-                "`path` must hold a picture in one class alone. Received: "
-                f"{file.path} and {twin.path}, which are the same"
-            )
     leaked = [f for f in parts["unlabeled"] if f.digest in measured]
     if leaked:
         warnings.warn(

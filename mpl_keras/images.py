@@ -148,14 +148,20 @@ def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     def scaled():
         target = tf.constant([height, width])
         factor = tf.reduce_max(target / size)
+        # Of a picture like a line, what cannot be seen is not enlarged.
+        most = tf.math.ceil(4 * tf.cast(target, tf.float64) / factor) + 2
+        keep = tf.minimum(size, tf.cast(most, tf.int32))
+        keep += (size - keep) % 2  # the centre stays where it is
+        top, left = tf.unstack((size - keep) // 2)
+        part = image[top : top + keep[0], left : left + keep[1]]
         new = tf.cast(
-            tf.math.ceil(factor * tf.cast(size, tf.float64)), tf.int32
+            tf.math.ceil(factor * tf.cast(keep, tf.float64)), tf.int32
         )
         # Rounding must not leave it a pixel too small, nor one too large.
         new = tf.where(
-            tf.cast(target / size, tf.float64) == factor, target, new
+            tf.cast(target / keep, tf.float64) == factor, target, new
         )
-        values = tf.image.resize(image, new, antialias=True)
+        values = tf.image.resize(part, new, antialias=True)
         top, left = tf.unstack((new - target) // 2)
         values = values[top : top + height, left : left + width]
         return tf.saturate_cast(tf.round(values), tf.uint8)
@@ -239,6 +245,12 @@ def _decode_with_pillow(contents: bytes, channels: int) -> np.ndarray:
     image_module = _pillow().Image
     image = image_module.open(io.BytesIO(contents))
     image = _pillow().ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        # Pillow would clip 16 bits to 8; the upper ones are kept.
+        deep = np.asarray(image).astype(int)
+        clear = deep == image.info.get("transparency", -1)
+        upper = np.where(clear, 255, deep >> 8).astype(np.uint8)
+        image = image_module.fromarray(upper)
     if _has_alpha(image):
         image = image.convert("RGBA")
         white = image_module.new("RGBA", image.size, "white")

@@ -124,7 +124,8 @@ def plot_curves(
 
     Args:
         metrics: Values by name, one for each epoch, as of
-            `keras.callbacks.History`; "step" is what they are drawn over.
+            `keras.callbacks.History`; "step" is what they are drawn over, or
+            the number of the epoch.
             What is not there is left out.
         title: Above the picture.
         path: The PNG file to write.
@@ -135,8 +136,10 @@ def plot_curves(
         for name, keys in _PANELS
     ]
     panels = [(name, keys) for name, keys in panels if keys]
-    columns = min(len(panels), 2)
-    rows = -(-len(panels) // columns)
+    columns = max(min(len(panels), 2), 1)
+    count = len(next(iter(metrics.values()), ()))
+    steps = metrics.get("step", range(1, count + 1))
+    rows = max(-(-len(panels) // columns), 1)
     figure = _figure(5.6 * columns, 3.4 * rows)
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis, (name, keys) in zip(axes.flat, panels, strict=False):
@@ -144,7 +147,7 @@ def plot_curves(
             values = np.array(metrics[key], float)
             scale = 100 if name == "Accuracy" else 1
             axis.plot(
-                metrics["step"],
+                steps,
                 scale * values,
                 label=_NAMES[key].replace("held-out data", held_out),
                 marker="." if len(values) < 3 else None,

@@ -69,7 +69,9 @@ class RunFolder:
         if os.path.exists(known):
             self._check_settings(known, argument)
             self.rows = self._read_rows()
-        elif os.path.isdir(self.path) and os.listdir(self.path):
+        elif os.path.isdir(self.path) and any(
+            not _HALF.fullmatch(name) for name in os.listdir(self.path)
+        ):
             raise FileExistsError(
                 f"`{argument}` must be new, empty, or the folder of a run to "
                 f"go on with. Received: {argument}={path}, without {_SETTINGS}"

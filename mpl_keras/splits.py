@@ -74,6 +74,13 @@ def split(
     if num_labeled is None:
         labeled = np.setdiff1d(everything, aside)
         rest = labeled[:0]
+    missing = np.setdiff1d(y, y[labeled])
+    if missing.size:
+        raise ValueError(
+            "`validation_fraction` must leave a labeled example of each class. "
+            f"Received: {validation_fraction} of {len(y)} examples, which "
+            f"leaves none of class {missing.tolist()}"
+        )
     pool = everything if labeled_in_unlabeled else rest
     return Split(labeled, np.setdiff1d(pool, aside), aside)
 

@@ -169,11 +169,17 @@ def _prepared(name, data_dir, download):
 
     try:
         builder = tensorflow_datasets.builder(name, data_dir=data_dir)
-    except tensorflow_datasets.core.registered.DatasetNotFoundError as error:
+    except (
+        tensorflow_datasets.core.registered.DatasetNotFoundError,
+        AssertionError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise ValueError(
             "`name` must be a data set of TensorFlow Datasets"
             f"{_nearest(name, tensorflow_datasets.list_builders())}. "
-            f"Received: name={name}"
+            f"Received: name={name} ({str(error).splitlines()[0][:100]})"
         ) from error
     if builder.is_prepared():
         return builder
@@ -191,7 +197,7 @@ def _prepared(name, data_dir, download):
 
 
 def _nearest(name, known):
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
     return f", such as {', '.join(near)}" if near else ""
 
 
@@ -245,12 +251,17 @@ class _Classes:
 def _instructions(builder, argument, split):
     """Which files hold a split, and which of their records."""
     try:
-        return list(builder.info.splits[split].file_instructions)
-    except (KeyError, ValueError) as error:
+        found = list(builder.info.splits[split].file_instructions)
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
         raise ValueError(
             f"`{argument}` must be a split of {builder.name}, of "
             f"{sorted(builder.info.splits)}. Received: {argument}={split}"
         ) from error
+    if not found:
+        raise ValueError(
+            f"`{argument}` must hold records. Received: {argument}={split}"
+        )
+    return found
 
 
 def _parse_labels(contents, key):
@@ -284,13 +295,27 @@ class _RecordLabels(sources.Source):
 def _test(builder, split, source, classes):
     """Batches of the test split, or None where there is none."""
     if split == "default":
-        known = [n for n in ("test", "validation") if n in builder.info.splits]
+        # Some "test" splits, as ImageNet's, come without labels.
+        known = [
+            name
+            for name in ("test", "validation")
+            if name in builder.info.splits
+            and _is_labeled(builder, name, classes)
+        ]
         split = known[0] if known else None
     if split is None:
         return None
     files = _instructions(builder, "test_split", split)
     labels = _RecordLabels(records.Records(files), classes.key)
     return data.evaluation_batches(source(files), labels)
+
+
+def _is_labeled(builder, split, classes):
+    """Whether the first records of a split have classes."""
+    reader = records.Records(_instructions(builder, "test_split", split))
+    contents = reader.read(range(min(len(reader), _CHUNK)))
+    labels = _parse_labels(contents, classes.key).numpy()
+    return bool(((labels >= 0) & (labels < classes.num_classes)).all())
 
 
 def _form(feature, image_size):
@@ -302,7 +327,7 @@ def _form(feature, image_size):
 
 
 def _default_views(name, unlabeled):
-    if name in _FLIPPED:
+    if name in _FLIPPED and min(unlabeled.view_shape[:2]) <= augment.SMALL:
         return augment.named_views("cifar", *unlabeled.view_shape[:2])
     return augment.default_views(unlabeled)
 

@@ -1,8 +1,11 @@
 """Callbacks: what they set, what they measure, and where it is seen."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import mpl_keras
 from mpl_keras import callbacks, losses, schedules
@@ -283,3 +286,18 @@ def test_a_threshold_cannot_be_above_one():
     loss = losses.AnnealedSparseCategoricalCrossentropy()
     with pytest.raises(ValueError, match="`schedule` must.*Received"):
         callbacks.SignalAnnealing(loss, 1.5)
+
+
+def test_progress_tells_steps_and_time(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(callbacks.time, "time", lambda: now[0])
+    progress = callbacks.Progress(100)
+    progress.set_model(types.SimpleNamespace(step=tf.constant(40)))
+    progress.on_train_begin()
+    progress.on_epoch_begin(0)
+    for batch in (1, 3, 5):  # executions of two steps
+        now[0] += 10.0
+        progress.on_train_batch_end(batch, {})
+    progress.on_epoch_end(0, {})
+    # 46 done; 20 s for the 4 after the first execution; 54 are left.
+    assert capsys.readouterr().out == "step 46 of 100, 0:04:30 left\n"

@@ -347,3 +347,153 @@ def test_digits_as_files_train_as_the_array_does(tmp_path):
     assert found.labeled[0].shape == (20, 8, 8, 1)
     assert found.unlabeled.dtype == "uint8"
     assert rows(found.unlabeled) == rows(arrays.unlabeled)
+
+
+def test_names_need_not_be_utf8(root):
+    name = os.path.join(os.fsencode(root), b"unlabeled/\xff\xfe.png")
+    os.rename(os.fsencode(root / "unlabeled/0 ü.png"), name)
+    found = load(root)
+    assert PIXELS[6].tobytes() in rows(found.unlabeled)
+    assert os.fsdecode(name) in found.unlabeled.paths
+
+
+def test_the_order_is_not_that_of_the_file_system(root, monkeypatch):
+    want = load(root)
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda p: sorted(real(p))[::-1])
+    found = load(root)
+    assert found.class_names == want.class_names
+    np.testing.assert_array_equal(found.labeled[1], want.labeled[1])
+    assert found.unlabeled.paths == want.unlabeled.paths
+
+
+def test_a_link_to_a_neighbour_of_a_like_name(root):
+    other = root.parent / (root.name + "2")
+    write(other / "secret.png", PIXELS[33])
+    os.symlink(other / "secret.png", root / "unlabeled/link.png")
+    with pytest.raises(ValueError, match="link.png is a link that leaves"):
+        load(root)
+
+
+def test_a_folder_that_cannot_be_listed(root, monkeypatch):
+    real = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("deep er"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(ValueError, match="deep er cannot be opened"):
+        load(root)
+    with pytest.warns(UserWarning, match="deep er cannot be opened"):
+        found = folders.from_folder(root, views=VIEWS, unreadable="leave_out")
+    assert len(found.unlabeled) == 9
+
+
+def test_another_seed_chooses_others(root):
+    chosen = {
+        tuple(load(root, num_labeled=2, seed=s).labeled[0].paths)
+        for s in range(8)
+    }
+    assert len(chosen) > 1
+
+
+def test_unbalanced(root):
+    found = load(root, num_labeled=3, balanced=False)
+    assert sorted(np.bincount(found.labeled[1])) == [1, 2]
+
+
+def test_validation_pictures_are_left_out_of_training(root):
+    write(root / "validation/cat/v.png", PIXELS[20])
+    write(root / "validation/dög ß/v.png", PIXELS[21])
+    twin = root / "unlabeled/other name.png"
+    twin.write_bytes((root / "validation/cat/v.png").read_bytes())
+    with pytest.warns(UserWarning, match="other name.png.* left out"):
+        found = folders.from_folder(root, views=VIEWS)
+    assert PIXELS[20].tobytes() not in rows(found.unlabeled)
+
+
+def test_a_labeled_picture_to_choose_with(root):
+    for name in ("cat", "dög ß"):
+        (root / "validation" / name).mkdir(parents=True)
+    (root / "validation/cat/v.png").write_bytes(
+        (root / "labeled/cat/1.png").read_bytes()
+    )
+    with pytest.raises(ValueError, match="validation/cat/v.png"):
+        load(root)
+
+
+def test_one_coloured_picture_makes_all_coloured(root):
+    for file in root.rglob("*.png"):
+        Image.open(file).convert("L").save(file)
+    assert load(root).labeled[0].shape[-1] == 1
+    write(root / "unlabeled/colour.png", PIXELS[30])
+    assert load(root).labeled[0].shape[-1] == 3
+
+
+def test_large_pictures_become_224(tmp_path):
+    for k, part in enumerate(("labeled/a", "labeled/b", "unlabeled")):
+        pixels = RANDOM.randint(0, 256, (300 + k, 400)).astype("uint8")
+        write(tmp_path / part / "0.png", pixels)
+    found = folders.from_folder(tmp_path)
+    assert found.labeled[0].shape == (2, 256, 256, 1)
+    assert found.labeled[0].view_shape == (224, 224, 1)
+
+
+def test_sizes_are_those_of_all_pictures(root):
+    for k in range(20):
+        big = RANDOM.randint(0, 256, (90, 95, 3)).astype("uint8")
+        write(root / f"unlabeled/big {k}.png", big)
+    found = load(root, image_size=None)
+    assert found.labeled[0].view_shape == (90, 90, 3)
+
+
+def test_one_picture_of_the_size_is_not_all(tmp_path):
+    for k, part in enumerate(("labeled/a", "labeled/b", "unlabeled")):
+        pixels = RANDOM.randint(0, 256, (80 + k, 80)).astype("uint8")
+        write(tmp_path / part / "0.png", pixels)
+    found = folders.from_folder(tmp_path, image_size=80)
+    assert found.labeled[0].shape == (2, 91, 91, 1)
+    assert found.labeled[0].subset([1]).view_shape == (80, 80, 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_contradictions_do_not_depend_on_the_seed(root, seed):
+    (root / "labeled/cat/t.png").write_bytes(
+        (root / "test/cat/t.png").read_bytes()
+    )
+    with pytest.raises(ValueError, match="`labeled` and `test`"):
+        load(root, num_labeled=2, validation_fraction=0.4, seed=seed)
+
+
+def test_a_picture_that_is_twice_in_a_class_counts_once(root):
+    (root / "labeled/cat/again.png").write_bytes(
+        (root / "labeled/cat/1.png").read_bytes()
+    )
+    assert len(load(root).labeled[1]) == 6
+
+
+def test_validation_leaves_a_label_of_each_class(root):
+    for k in (1, 2):
+        (root / f"labeled/cat/{k}.png").unlink()
+    for seed in range(4):
+        try:
+            found = load(root, validation_fraction=0.5, seed=seed)
+        except ValueError as error:
+            assert "of each class" in str(error)
+        else:
+            assert set(found.labeled[1]) == {0, 1}
+
+
+def test_what_is_no_file(root):
+    os.mkfifo(root / "unlabeled/pipe")
+    with pytest.raises(ValueError, match="pipe is no file"):
+        load(root)
+
+
+def test_the_folder_may_be_left(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    found = load(root.name)
+    monkeypatch.chdir("/")
+    np.testing.assert_array_equal(found.labeled[0][:], PIXELS[:6])

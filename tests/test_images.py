@@ -170,3 +170,37 @@ def test_files_are_read_by_number(tmp_path):
     some = files.subset([2, 0])
     np.testing.assert_array_equal(some(tf.constant([1]))[0], NOISE)
     assert len(some) == 2
+
+
+def test_a_phone_writes_several_pictures_into_one_jpeg():
+    first = Image.fromarray(NOISE)
+    contents = saved(first, "MPO", save_all=True, append_images=[first])
+    header = images.inspect(contents)
+    assert header.size == (24, 35) and not header.remark
+    assert decoded(contents).shape == (24, 35, 3)
+
+
+def test_cover_rounds():
+    pixels = np.array([[[1], [2]], [[2], [2]]], "uint8")  # mean 1.75
+    assert images.cover(pixels, 1, 1) == 2
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA"])
+def test_what_counts_as_grey(mode):
+    assert images.inspect(saved(Image.new(mode, (4, 4)), "PNG")).grey
+    assert not images.inspect(saved(Image.new("RGB", (4, 4)), "PNG")).grey
+
+
+def test_sixteen_bits_with_a_transparent_level():
+    deep = RANDOM.randint(0, 65536, (24, 35)).astype("uint16")
+    contents = saved(deep, "PNG", transparency=int(deep[3, 4]))
+    got = decoded(contents, 1)[..., 0]
+    clear = deep == deep[3, 4]
+    assert (got[clear] == 255).all()
+    np.testing.assert_array_equal(got[~clear], deep[~clear] >> 8)
+
+
+def test_a_picture_like_a_line_takes_little_memory():
+    line = np.zeros((1, 30000, 3), "uint8")
+    line[0, ::2] = 255
+    assert images.cover(line, 224, 224).shape == (224, 224, 3)

@@ -293,3 +293,21 @@ def test_errors(data, changes, message):
     arguments = dict(labeled_batch_size=3, unlabeled_batch_size=4) | changes
     with pytest.raises(ValueError, match=message):
         pipeline.training_dataset(make(**data), **arguments)
+
+
+def test_labeled_batches_go_on_and_follow_the_seed():
+    def take(count, **arguments):
+        d = pipeline.labeled_dataset(make(), 3, view=TELL.weak, **arguments)
+        return list(d.take(count).as_numpy_iterator())
+
+    whole = take(9, seed=5)
+    assert same(whole[4:], take(5, seed=5, start_step=4))
+    other = take(9, seed=6)
+    assert not np.array_equal(
+        [x[:, 0] for x, _ in whole], [x[:, 0] for x, _ in other]
+    )
+
+
+def test_labeled_and_weak_views_are_independent():
+    for x, _ in batches(5):
+        assert not np.intersect1d(x["labeled"][:, 1], x["weak"][:, 1]).size

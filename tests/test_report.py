@@ -49,3 +49,19 @@ def test_a_picture_of_curves(tmp_path):
     metrics |= {"mask_rate": [0.1, 0.2], "feedback_share": [0.1, 0.1]}
     report.plot_curves(metrics, "two epochs", tmp_path / "a.png")
     assert image.imread(tmp_path / "a.png").shape[0] > few[0]
+
+
+def test_rows_are_shares_of_the_true_class(tmp_path, monkeypatch):
+    from matplotlib import axes
+
+    seen = []
+    real = axes.Axes.imshow
+    monkeypatch.setattr(
+        axes.Axes,
+        "imshow",
+        lambda self, x, **k: seen.append(np.array(x)) or real(self, x, **k),
+    )
+    report.plot_confusion(
+        np.array([[3, 1], [0, 2]]), "ab", "t", tmp_path / "a.png"
+    )
+    np.testing.assert_array_equal(seen[0], [[0.75, 0.25], [0, 1]])

@@ -98,3 +98,18 @@ def test_metrics_that_cannot_be_written_cost_no_training(
     callback.set_model(Model(15))
     callback.on_epoch_end(2, {"loss": 1.0})
     assert open_run(tmp_path, resume=True).metrics()["step"] == [5, 10, 15]
+
+
+def test_settings_that_only_one_has(tmp_path):
+    open_run(tmp_path).begin()
+    with pytest.raises(FileExistsError, match="new was None, is 3"):
+        open_run(tmp_path, resume=True, new=3)
+    less = {k: v for k, v in SETTINGS.items() if k != "name"}
+    with pytest.raises(FileExistsError, match="name was 'ü', is None"):
+        runs.RunFolder(tmp_path, less, True, "--output_dir")
+
+
+def test_halves_left_by_a_kill_are_removed(tmp_path):
+    (tmp_path / ".settings.json.abcd_123").mkdir()
+    open_run(tmp_path, resume=True).begin()
+    assert os.listdir(tmp_path) == ["settings.json"]

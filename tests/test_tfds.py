@@ -23,6 +23,9 @@ def prepare(folder, name, sizes, shape=(32, 32, 3), labels=10, **options):
             for _ in range(size)
         ]
         written[split] = pixels, np.arange(size) % labels
+        if split == options.get("unlabeled"):
+            written[split] = pixels, np.full(size, -1)
+    options.pop("unlabeled", None)
 
     def examples(split):
         for pixels, label in zip(*written[split], strict=True):
@@ -270,3 +273,115 @@ def test_a_damaged_file_is_said(tmp_path):
             file.write(contents[:length])
         with pytest.raises(ValueError, match="damaged: at byte"):
             records.Records([part])
+
+
+def test_labels_of_many_chunks(prepared, monkeypatch):
+    monkeypatch.setattr(tfds, "_CHUNK", 7)
+    found = load(prepared)
+    np.testing.assert_array_equal(found.labeled[1], prepared.cifar["train"][1])
+
+
+def test_stl10_brings_unlabelled_images(tmp_path):
+    sizes = {"train": 10, "test": 10, "unlabelled": 15}
+    prepare(tmp_path, "stl10", sizes, shape=(96, 96, 3), version="1.0.0")
+    found = datasets.from_tfds("stl10", data_dir=str(tmp_path))
+    assert len(found.unlabeled) == 25
+    assert found.views == augment.imagenet_views((96, 96))
+
+
+def test_test_goes_before_validation(tmp_path):
+    sizes = {"train": 10, "test": 4, "validation": 6}
+    written = prepare(tmp_path, "svhn_cropped", sizes, version="3.1.0")
+    found = datasets.from_tfds(
+        "svhn_cropped", data_dir=str(tmp_path), extra_split=None
+    )
+    ((x, _),) = found.test.as_numpy_iterator()
+    np.testing.assert_array_equal(x, written["test"][0])
+
+
+def test_validation_has_its_labels(prepared):
+    found = load(prepared, num_labeled=20, validation_fraction=0.25, seed=4)
+    images_, labels = prepared.cifar["train"]
+    ((x, y),) = found.validation.as_numpy_iterator()
+    where = [rows(images_).index(row) for row in rows(x)]
+    np.testing.assert_array_equal(labels[where], y)
+
+
+def test_another_seed_labels_others(prepared):
+    one, other = (load(prepared, num_labeled=10, seed=s) for s in (1, 2))
+    assert rows(one.labeled[0][:]) != rows(other.labeled[0][:])
+
+
+def test_unbalanced_choice(prepared):
+    y = load(prepared, num_labeled=15, balanced=False).labeled[1]
+    assert set(np.bincount(y)) == {1, 2}
+
+
+def test_many_readers_of_one_file(prepared):
+    found = load(prepared)
+    numbers = np.random.RandomState(0).randint(0, 60, 2000)
+    read = (
+        tf.data.Dataset.from_tensor_slices(numbers)
+        .batch(1)
+        .map(found.labeled[0], num_parallel_calls=16)
+    )
+    got = np.concatenate(list(read.as_numpy_iterator()))
+    np.testing.assert_array_equal(
+        got, np.array(prepared.cifar["train"][0])[numbers]
+    )
+
+
+def test_views_of_a_default_size(tmp_path):
+    arguments = dict(shape=(None, None, 3), labels=2, encoding_format="jpeg")
+    prepare(
+        tmp_path, "imagenet2012", {"train": 4}, version="5.1.0", **arguments
+    )
+    found = datasets.from_tfds("imagenet2012", data_dir=str(tmp_path))
+    assert found.labeled[0].view_shape == (224, 224, 3)
+
+
+def test_validation_cannot_be_kept_out_of_another_set(prepared):
+    with pytest.raises(ValueError, match="cannot be found in svhn_cropped"):
+        load(
+            prepared,
+            unlabeled_name="svhn_cropped",
+            num_labeled=20,
+            validation_fraction=0.1,
+        )
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_flipped(name):
+    x = types.SimpleNamespace(view_shape=(32, 32, 3))
+    assert tfds._default_views(name, x) == augment.cifar_views(32)
+
+
+def test_a_test_split_without_labels_is_not_measured_on(tmp_path):
+    sizes = {"train": 10, "test": 4, "validation": 6}
+    written = prepare(
+        tmp_path, "svhn_cropped", sizes, version="3.1.0", unlabeled="test"
+    )
+    found = datasets.from_tfds(
+        "svhn_cropped", data_dir=str(tmp_path), extra_split=None
+    )
+    ((x, _),) = found.test.as_numpy_iterator()
+    np.testing.assert_array_equal(x, written["validation"][0])
+
+
+@pytest.mark.parametrize("name", ["cifar10:9.9.9", "", "cifar 10", None, 3])
+def test_names_that_are_none(prepared, name):
+    with pytest.raises(ValueError, match="`name` must be a data set"):
+        load(prepared, name)
+
+
+def test_a_split_without_records(prepared):
+    with pytest.raises(ValueError, match="`labeled_split` must hold records"):
+        load(prepared, labeled_split="train[:0]")
+
+
+def test_large_images_of_small_ones(prepared):
+    found = datasets.from_tfds(
+        "cifar10", data_dir=prepared.folder, image_size=70
+    )
+    x, _ = next(iter(pipeline.training_dataset(found, 2, 2)))
+    assert x["strong"].shape == (2, 70, 70, 3)

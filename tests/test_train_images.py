@@ -17,6 +17,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import test_tfds
 from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
@@ -220,6 +221,19 @@ def start(script, tmp_path):
         (["--dataset=DIR/none"], "folder that exists"),
         (["--dataset=digits", "--output_dir=DIR/file/out"], "cannot"),
         (["--dataset=digits", "--validation_fraction=2"], "< 1.*=2"),
+        (
+            [
+                "--dataset=digits",
+                "--views=svhn",
+                "--recipe=cifar10_4000",
+                "--dataset=DIR/none",
+            ],
+            "folder that exists",
+        ),
+        (["--dataset=digits", "--student_learning_rate=nan"], "rate must be"),
+        (["--dataset=digits", "--num_labeled=0"], "--num_labeled must be"),
+        (["--dataset=digits", "--finetune_batch_size=-1"], "batch_size must"),
+        (["--dataset=digits", "--warmup_steps=-1"], "--warmup_steps must"),
         (["--dataset=digits", "--evaluate_every=7"], "must divide --steps"),
     ],
 )
@@ -312,3 +326,78 @@ def test_recipes_name_what_there_is(script, name, tmp_path):
     if side <= 32:
         model = builder.make_model(recipe, shape, classes, method="uda")
         assert model(pixels).shape == (2, classes)
+
+
+def data_of(script, *arguments):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["train_images.py", "--output_dir=out", *arguments])
+        return script.load_data()
+
+
+def test_flags_of_the_data(script, pictures):
+    folder = f"--dataset={pictures}"
+    data, _ = data_of(
+        script, folder, "--num_labeled=10", "--seed=1", "--image_size=12"
+    )
+    other, _ = data_of(
+        script,
+        folder,
+        "--num_labeled=10",
+        "--seed=2",
+        "--nolabeled_in_unlabeled",
+    )
+    assert data.labeled[0].shape == (10, 12, 12, 1)
+    assert data.labeled[0].paths != other.labeled[0].paths
+    assert len(data.unlabeled) == 1257 and len(other.unlabeled) == 1247
+    # A recipe's number of labels is its own data set's.
+    data, _ = data_of(script, folder, "--recipe=cifar10_4000")
+    assert data.labeled[0].shape == (20, 32, 32, 1)
+
+
+def test_a_folder_of_data_sets(script, tmp_path):
+    test_tfds.prepare(tmp_path, "cifar10", {"train": 20}, version="3.0.2")
+    data, _ = data_of(script, "--dataset=cifar10", f"--data_dir={tmp_path}")
+    assert len(data.unlabeled) == 20
+
+
+def test_validation_chooses_and_the_right_network_is_drawn(
+    script, start, tmp_path, monkeypatch
+):
+    used, drawn, plot = [], [], report.plot_confusion
+    real = script.train
+
+    def train(recipe, data, batches, model, run):
+        fit = model.fit
+        model.fit = lambda *a, **k: (
+            used.append(k["validation_data"] is data.validation) or fit(*a, **k)
+        )
+        real(recipe, data, batches, model, run)
+
+    monkeypatch.setattr(script, "train", train)
+    monkeypatch.setattr(
+        report,
+        "plot_confusion",
+        lambda counts, *a: drawn.append(counts) or plot(counts, *a),
+    )
+    start(
+        "--dataset=digits",
+        "--steps=2",
+        "--validation_fraction=0.1",
+        "--finetune",
+        "--finetune_steps=30",
+    )
+    assert used == [True]
+    result = json.loads((tmp_path / "out/results.json").read_text())[
+        "test_accuracy"
+    ]
+    assert 100 * report.accuracy_of(drawn[0]) == result["averaged student"]
+
+
+def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
+    root = tmp_path / "pictures"
+    shutil.copytree(pictures, root)
+    arguments = [f"--dataset={root}", "--steps=1", "--method=supervised"]
+    start(*arguments)
+    next((root / "labeled/3 ß").iterdir()).unlink()
+    with pytest.raises(SystemExit, match="labeled_images was 20, is 19"):
+        start(*arguments, "--resume")
