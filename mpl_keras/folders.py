@@ -75,10 +75,10 @@ def from_folder(
             there are no unlabeled pictures.
 
     Example:
-    >>> from_folder("pictures")
+    >>> from_folder("/pictures")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: `path` must be a folder. Received: path=pictures
+    FileNotFoundError: `path` must be a folder. Received: path=/pictures
     """
     arguments.choice("unreadable", unreadable, ("error", "leave_out"))
     if channels is not None:

@@ -409,7 +409,7 @@ KEYS = [f"key {i}" for i in range(1001)]
         (
             dict(frame=without(range(4, N), "ill"), num_labeled=None)
             | dict(validation_fraction=0.7),
-            r"`validation_fraction` .* each class.*: \[0, 1\] rows",
+            r"`validation_fraction` .* each class.* none of class",
         ),
         (dict(test_fraction=0.99), r"`test_fraction` .* each class.*\[0, 1\]"),
         (
