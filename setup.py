@@ -25,6 +25,7 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py",
+        "filelock",
         # tensorflow-datasets imports it without saying so.
         "importlib_resources",
         "keras>=3.10",

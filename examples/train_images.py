@@ -14,6 +14,12 @@ the one for images of that size, with batches that fit one device. Schedules
 (warm-up, the student's wait, the ramp of the consistency) are stretched or
 shortened with --steps, and learning rates grow with --labeled_batch_size.
 
+On several GPUs, on a TPU (--strategy=tpu), or on several machines it is the
+same command: where TF_CONFIG or Slurm names several workers, each of them runs
+it, with the same flags, and sees the same --output_dir (examples/cluster/ has
+more). It exits with code 75 where it is to be started again with --resume:
+after a SIGTERM, and when another worker is gone.
+
 The figures at the end are those of the last step. The test images choose
 nothing: choose on a folder `validation`, or with --validation_fraction.
 """
@@ -26,6 +32,7 @@ import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import keras
 import matplotlib  # noqa: F401  mpl_keras.report draws with it
 import tensorflow as tf
 from absl import app, flags, logging
@@ -35,7 +42,9 @@ from mpl_keras import (
     backup,
     builder,
     callbacks,
+    cluster,
     datasets,
+    distribution,
     export,
     finetune,
     pipeline,
@@ -122,6 +131,38 @@ flags.DEFINE_integer(
     "between evaluations.",
     lower_bound=1,
 )
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    cluster.STRATEGIES,
+    "Devices to train on; auto: all workers that TF_CONFIG or Slurm names, or "
+    "all GPUs.",
+)
+flags.DEFINE_integer(
+    "virtual_devices",
+    None,
+    "Split the processor into so many devices, to try several replicas.",
+    lower_bound=1,
+)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "In which networks compute; losses and feedback are in float32.",
+)
+flags.DEFINE_integer(
+    "steps_per_execution",
+    1,
+    "Steps between which the program does not look at the device; must divide "
+    "those between evaluations.",
+    lower_bound=1,
+)
+flags.DEFINE_bool(
+    "jit_compile", None, "Compile with XLA; by default as Keras decides."
+)
+flags.DEFINE_bool(
+    "deterministic", False, "The same bits on a GPU too, which is slower."
+)
 flags.DEFINE_integer(
     "seed", 0, "Of split, networks, order and views.", lower_bound=0
 )
@@ -176,7 +217,7 @@ def given(name, recipe):
     return recipe and getattr(recipe, name)
 
 
-def load_data():
+def load_data(verbose):
     """The data that the flags name, and the recipe to begin with."""
     recipe = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
     name = FLAGS.dataset or (recipe and recipe.dataset)
@@ -196,7 +237,7 @@ def load_data():
             name,
             image_size=size,
             unreadable=FLAGS.unreadable,
-            verbose=True,
+            verbose=verbose,
             **common,
         )
     elif name == "digits":
@@ -273,7 +314,12 @@ def settings_of(recipe, data):
         del settings[name]
     for name in ("method", "seed", "validation_fraction", "weights"):
         settings[name] = FLAGS[name].value
-    for name in ("labeled_in_unlabeled", "finetune", "evaluate_every"):
+    for name in (
+        "labeled_in_unlabeled",
+        "finetune",
+        "evaluate_every",
+        "precision",
+    ):
         settings[name] = FLAGS[name].value
     return settings | {
         "dataset": FLAGS.dataset or recipe.dataset,
@@ -283,7 +329,7 @@ def settings_of(recipe, data):
     }
 
 
-def describe(recipe, data, model):
+def describe(recipe, data, model, batches):
     """Prints what will be done."""
     count = len(data.unlabeled)
     shape = " x ".join(str(n) for n in shape_of(data))
@@ -309,8 +355,21 @@ def describe(recipe, data, model):
         f"{model.averaged.count_params():,} parameters each\n"
         f"training   {recipe.steps:,} steps of {recipe.labeled_batch_size} "
         f"labeled and {recipe.unlabeled_batch_size} unlabeled images\n"
+        f"devices    {devices(model.distribute_strategy, batches.shards)}\n"
         f"results    {FLAGS.output_dir}"
     )
+
+
+def devices(strategy, shards):
+    """What trains, in words."""
+    count = strategy.num_replicas_in_sync
+    workers = distribution.num_workers(strategy)
+    text = f"{count} replica{'s' * (count > 1)}, {FLAGS.precision}"
+    if workers > 1:
+        text += f", in {workers} workers"
+        if shards % count:
+            text += f", each of which makes all views ({shards} part(s))"
+    return text
 
 
 def epoch_length(steps):
@@ -340,29 +399,36 @@ def make_batches(recipe, data):
 
 def train(recipe, data, batches, model, run):
     """Trains, from the last backup on where there is one."""
-    saver = backup.Backup(run.file("backup"), FLAGS.backup_every, minutes=10)
+    folder = os.path.join(FLAGS.output_dir, "backup")
+    saver = backup.Backup(folder, FLAGS.backup_every, minutes=10)
+    first = [callbacks.Progress(recipe.steps), runs.SaveMetrics(run)]
     try:
         model.fit(
             batches,
             epochs=recipe.steps // batches.steps_per_epoch,
             validation_data=data.validation or data.test,
-            callbacks=[
-                callbacks.Progress(recipe.steps),
-                runs.SaveMetrics(run),
-                saver,
-            ],
+            callbacks=[*(first if run is not None else []), saver],
             verbose=0,
         )
+    except distribution.WorkerLost as error:
+        lost(error)
     except (FloatingPointError, ValueError, OSError) as error:
         sys.exit(message(error))
     except KeyboardInterrupt:
-        print(f"\nStopped. {resume_hint(run)}")
+        print(f"\nStopped. {resume_hint()}")
         sys.exit(130)
 
 
-def resume_hint(run):
+def lost(error):
+    """Ends a worker of which another is gone."""
+    print(f"{NAME}: {error}\n{resume_hint()}", file=sys.stderr, flush=True)
+    sys.exit(error.exit_code)
+
+
+def resume_hint():
     """From which step --resume would go on."""
-    known = backup.Backup(run.file("backup")).backups()
+    folder = os.path.join(FLAGS.output_dir, "backup")
+    known = backup.Backup(folder).backups()
     if not known:
         return "There is no backup: --resume would begin anew."
     return f"--resume goes on after step {known[-1][0]:,}."
@@ -460,9 +526,59 @@ def write_all(run, outputs):
         sys.exit(
             f"{NAME}: not written to {run.path}: "
             + "; ".join(f"{name} ({why})" for name, why in missing.items())
-            + f". The rest is there. Make room: {resume_hint(run)}"
+            + f". The rest is there. Make room: {resume_hint()}"
         )
     print(f"wrote {', '.join(outputs)} to {run.path}")
+
+
+def begin(strategy, chief):
+    """Checks, and says what will be done; one worker writes the folder."""
+    # What is quickly checked comes first.
+    if chief:
+        export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
+    data, recipe = load_data(chief)
+    recipe = adapted(recipe)
+    data = dataclasses.replace(data, views=views_of(recipe, data))
+    run = None
+    if chief:
+        run = runs.RunFolder(
+            FLAGS.output_dir,
+            settings_of(recipe, data),
+            FLAGS.resume,
+            "--output_dir",
+        )
+        if os.path.exists(run.file("results.json")):
+            return recipe, data, None, None, run
+    with strategy.scope():
+        model = make_model(recipe, data)
+    batches = make_batches(recipe, data)
+    if chief:
+        describe(recipe, data, model, batches)
+        run.begin()
+    return recipe, data, batches, model, run
+
+
+def make_model(recipe, data):
+    """The compiled model, on the devices of the strategy in use."""
+    return builder.make_model(
+        recipe,
+        shape_of(data),
+        data.num_classes,
+        method=FLAGS.method,
+        weights=FLAGS.weights,
+        seed=FLAGS.seed,
+        steps_per_execution=FLAGS.steps_per_execution,
+        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
+    )
+
+
+def on_one_device(recipe, data, model):
+    """The model, as this process alone can measure and write it."""
+    if model.distribute_strategy is tf.distribute.get_strategy():
+        return model
+    alone = make_model(recipe, data)
+    alone.set_weights(model.get_weights())
+    return alone
 
 
 def main(argv):
@@ -476,35 +592,34 @@ def main(argv):
     if argv[1:]:
         sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
     try:
-        # What is quickly checked comes first.
-        export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
-        data, recipe = load_data()
-        recipe = adapted(recipe)
-        data = dataclasses.replace(data, views=views_of(recipe, data))
-        run = runs.RunFolder(
-            FLAGS.output_dir,
-            settings_of(recipe, data),
-            FLAGS.resume,
-            "--output_dir",
-        )
-        if os.path.exists(run.file("results.json")):
-            print(f"The run in {run.path} is finished.")
-            return
-        model = builder.make_model(
-            recipe,
-            shape_of(data),
-            data.num_classes,
-            method=FLAGS.method,
-            weights=FLAGS.weights,
-            seed=FLAGS.seed,
-        )
-        describe(recipe, data, model)
-        batches = make_batches(recipe, data)
-        run.begin()
-    except (ValueError, OSError, ImportError) as error:
+        strategy = cluster.make_strategy(FLAGS.strategy, FLAGS.virtual_devices)
+    except ValueError as error:
         sys.exit(message(error))
+    chief = distribution.is_chief(strategy)
+    keras.config.set_dtype_policy(FLAGS.precision)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    problem, run = None, None
+    try:
+        recipe, data, batches, model, run = begin(strategy, chief)
+    except (ValueError, OSError, ImportError) as error:
+        problem = message(error)
+    finished = problem is None and chief and model is None
+    try:
+        failed, finished = distribution.sum_over_workers(
+            strategy, [int(problem is not None), int(finished)]
+        )
+    except distribution.WorkerLost as error:
+        lost(error)
+    if failed:
+        sys.exit(problem or f"{NAME}: another worker could not begin.")
+    if finished:
+        print(f"The run in {FLAGS.output_dir} is finished.")
+        return
     train(recipe, data, batches, model, run)
-    write_results(recipe, data, model, run)
+    if chief:
+        write_results(recipe, data, on_one_device(recipe, data, model), run)
+        run.end()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ never interrupted.
 """
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -21,10 +22,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpl_keras import arguments, distribution
+from mpl_keras import arguments, distribution, locks
 
-# sysexits.h: a failure that is gone when it is tried again.
-EXIT_PREEMPTED = 75
+EXIT_PREEMPTED = distribution.EXIT_RESTART
 
 # What reading a damaged file raises.
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
@@ -50,8 +50,12 @@ class Backup(keras.callbacks.Callback):
     backup is made, and the process exits with code `backup.EXIT_PREEMPTED`, 75:
     start it again.
 
+    Of several workers the first one writes, and all read: the folder must be
+    the same for all. A SIGTERM to one of them ends all, after a last backup.
+
     Args:
-        folder: Where backups go; of one training alone.
+        folder: Where backups go; of one training alone. While `fit` runs it is
+            locked.
         every: Steps between backups, or None for once at each epoch's end.
         minutes: Time after which a backup is made even so, or None.
         keep: How many of the newest are kept, at least 1.
@@ -62,7 +66,8 @@ class Backup(keras.callbacks.Callback):
         ValueError: By `fit`, before the first step, if the backup is of
             another model, other data, or another seed or batch size.
         OSError: By `fit`, before the first step, if the folder cannot be
-            written to, or has not the space for two backups.
+            written to, has not the space for two backups, or is locked by
+            another training.
 
     Example:
     >>> import tempfile
@@ -104,6 +109,7 @@ class Backup(keras.callbacks.Callback):
         self._metrics = None  # as they were when the epoch's training ended
         self._preempted = False
         self._history = {}
+        self._lock = locks.FolderLock(self.folder)
 
     def backups(self) -> list[tuple[int, str]]:
         """Steps and paths of the backups, the newest last."""
@@ -138,9 +144,36 @@ class Backup(keras.callbacks.Callback):
             The epoch, and how many of its batches are done.
         """
         self._fingerprint = fingerprint(model, dataset, steps_per_epoch)
-        self._metrics_to_restore = None
+        self._strategy = model.distribute_strategy
+        self._chief = distribution.is_chief(self._strategy)
+        self._alone = distribution.num_workers(self._strategy) == 1
         variables = distribution.state_variables(model)
-        self._check_folder(sum(_size(v) for v in variables))
+        if self._chief:
+            self._check_folder(sum(_size(v) for v in variables))
+        step, arrays, meta, path = self._newest()
+        if not distribution.same_everywhere(self._strategy, step):
+            raise OSError(
+                "`folder` must be the same for all workers, as on a file "
+                "system that they share: they do not see the same backups. "
+                f"Received: folder={self.folder}, where this worker found "
+                f"{'none' if step < 0 else f'that of step {step:,}'}"
+            )
+        self._metrics_to_restore = None
+        self._done = 0, 0
+        if path is not None:
+            ids = {id(v) for v in distribution.metric_variables(model)}
+            _restore(variables, arrays, ids)
+            # `fit` empties the metrics once more.
+            pairs = zip(variables, arrays, strict=True)
+            self._metrics_to_restore = [p for p in pairs if id(p[0]) in ids]
+            self._history = meta["history"]
+            self._done = meta["epoch"], meta["batch"]
+            if self._chief:
+                print(f"Going on after step {step:,}, from {path}")
+        return self._done
+
+    def _newest(self):
+        """Step, arrays, facts and path of the newest backup that is whole."""
         for step, path in reversed(self.backups()):
             try:
                 arrays, meta = _read(path)
@@ -152,23 +185,18 @@ class Backup(keras.callbacks.Callback):
                 )
                 continue
             _check_same(meta["fingerprint"], self._fingerprint, path)
-            _restore(variables, arrays)
-            self._metrics_to_restore = arrays
-            self._history = meta["history"]
-            self._done = meta["epoch"], meta["batch"]
-            print(f"Going on after step {step:,}, from {path}")
-            return self._done
+            return step, arrays, meta, path
         if self.backups():
             raise ValueError(
                 f"Every backup in {self.folder} is damaged. Remove them to "
                 "begin anew."
             )
-        self._done = 0, 0
-        return self._done
+        return -1, None, None, None
 
     def _check_folder(self, size):
-        """Raises unless two backups can be written there."""
+        """Locks it; raises unless two backups can be written there."""
         os.makedirs(self.folder, exist_ok=True)
+        self._lock.acquire()
         for name in os.listdir(self.folder):
             if name.startswith("." + _PREFIX):  # half of one, left by a kill
                 os.remove(os.path.join(self.folder, name))
@@ -205,11 +233,8 @@ class Backup(keras.callbacks.Callback):
             history.history = {k: list(v) for k, v in self._history.items()}
             history.epoch = list(range(epoch))
             if self._done[1]:
-                variables = distribution.state_variables(self.model)
-                metrics = {
-                    id(v) for v in distribution.metric_variables(self.model)
-                }
-                _restore(variables, self._metrics_to_restore, only=metrics)
+                for variable, values in self._metrics_to_restore:
+                    distribution.assign_local_values(variable, values)
             self._metrics_to_restore = None
 
     def on_train_batch_end(self, batch, logs=None):
@@ -221,25 +246,31 @@ class Backup(keras.callbacks.Callback):
                 self._keep_metrics()
             return
         self._position = self._epoch, done
-        if self._preempted:
-            self._exit()
         total = self._epoch * self.params["steps"] + done
         due = self.every and total // self.every > self._total // self.every
-        if self.minutes is not None:
-            due = due or time.monotonic() - self._saved > 60 * self.minutes
-        if due:
-            self._save()
         self._total = total
+        if self._agreed("leave", self._preempted):
+            self._exit()
+        late = time.monotonic() - self._saved > 60 * (self.minutes or math.inf)
+        if self._agreed("backup", late) or due:
+            self._save()
         if done == self.params["steps"]:
             self._keep_metrics()
 
+    def _agreed(self, name, wish):
+        """Whether to do what one worker alone knows that it is time for."""
+        if self._alone:
+            return wish
+        self.model.wishes[name] = wish
+        return self.model.granted[name]
+
     def _keep_metrics(self):
         """Evaluation counts with the same variables."""
-        self._metrics = _copies(distribution.metric_variables(self.model))
+        self._metrics = _local_copies(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
         """Exits on SIGTERM during evaluation too."""
-        if self._preempted and self._metrics is not None:
+        if self._alone and self._preempted and self._metrics is not None:
             self._exit()
 
     def on_epoch_end(self, epoch, logs=None):
@@ -248,7 +279,7 @@ class Backup(keras.callbacks.Callback):
             self._history.setdefault(name, []).append(float(value))
         if self._position[1] == self.params["steps"]:  # and not stopped
             self._position = epoch + 1, 0
-        if self._preempted:
+        if self._alone and self._preempted:
             self._exit()
         if self.every is None:
             self._save()
@@ -262,6 +293,7 @@ class Backup(keras.callbacks.Callback):
         """What `fit` calls at last, also when it was interrupted."""
         self._wait()
         self._listen_no_more()
+        self._lock.release()
 
     def _exit(self):
         """Makes a last backup, and ends the process."""
@@ -269,11 +301,12 @@ class Backup(keras.callbacks.Callback):
         self._save()
         self._wait()
         step = int(self.model.step.numpy())
-        print(
-            f"SIGTERM: backed up after step {step:,} in {self.folder}; exit "
-            f"code {EXIT_PREEMPTED}",
-            flush=True,
-        )
+        if self._chief:
+            print(
+                f"SIGTERM: backed up after step {step:,} in {self.folder}; "
+                f"exit code {EXIT_PREEMPTED}",
+                flush=True,
+            )
         sys.exit(EXIT_PREEMPTED)
 
     def _listen_no_more(self):
@@ -285,17 +318,14 @@ class Backup(keras.callbacks.Callback):
 
     def _save(self):
         """Copies the state, and has a thread write it."""
-        if not distribution.is_chief():
-            return
         self._wait()
         self._saved = time.monotonic()
+        # Values of several workers are asked for by all.
+        metrics = self._metrics or _local_copies(self.model)
+        if not self._chief:
+            return
         variables = distribution.state_variables(self.model)
-        arrays = _copies(variables)
-        if self._metrics is not None:
-            metrics = distribution.metric_variables(self.model)
-            places = {id(v): i for i, v in enumerate(variables)}
-            for variable, value in zip(metrics, self._metrics, strict=True):
-                arrays[places[id(variable)]] = value
+        arrays = _copies(variables, _by_id(self.model, metrics))
         meta = {
             "epoch": self._position[0],
             "batch": self._position[1],
@@ -418,9 +448,29 @@ def _size(variable):
     return int(np.prod(variable.shape)) * 8
 
 
-def _copies(variables):
-    """Values as arrays that do not change with the variables."""
-    return [_storable(np.array(v.numpy())) for v in variables]
+def _copies(variables, metrics):
+    """Values as arrays that do not change with the variables.
+
+    Those of metrics are given by the variables' ids.
+    """
+    return [
+        metrics[id(v)] if id(v) in metrics else _storable(np.array(v.numpy()))
+        for v in variables
+    ]
+
+
+def _local_copies(model):
+    """Values of a model's metrics, of each replica."""
+    return [
+        np.stack(distribution.local_values(v))
+        for v in distribution.metric_variables(model)
+    ]
+
+
+def _by_id(model, values):
+    """One value for each variable of a model's metrics."""
+    variables = distribution.metric_variables(model)
+    return {id(v): value for v, value in zip(variables, values, strict=True)}
 
 
 def _storable(array):
@@ -436,14 +486,16 @@ def _read(path):
         return [file[_key(i)] for i in range(count)], meta
 
 
-def _restore(variables, arrays, only=None):
+def _restore(variables, arrays, metrics):
+    """The inverse of `_copies`; `metrics` are ids."""
     if len(variables) != len(arrays):
         raise ValueError(
             f"The backup must hold {len(variables)} variables. Received: "
             f"{len(arrays)}"
         )
     for variable, array in zip(variables, arrays, strict=True):
-        if only is not None and id(variable) not in only:
+        if id(variable) in metrics:
+            distribution.assign_local_values(variable, array)
             continue
         current = np.asarray(variable.numpy())
         if current.dtype.name == "bfloat16":

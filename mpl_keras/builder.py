@@ -142,6 +142,8 @@ def make_model(
     method: str = "mpl",
     weights: Any = None,
     seed: int = 0,
+    steps_per_execution: int = 1,
+    jit_compile: Any = "auto",
 ) -> SemiSupervisedModel:
     """A compiled model by a recipe.
 
@@ -153,6 +155,8 @@ def make_model(
             that is the teacher in the third, from the same weights.
         weights: Of all networks to begin with, see `backbones.make`.
         seed: Of the initial weights, dropout and sampled pseudo labels.
+        steps_per_execution: As of the models' `compile`.
+        jit_compile: The same.
 
     Returns:
         A `UDA` or a `MetaPseudoLabels` model.
@@ -189,11 +193,16 @@ def make_model(
         "label_smoothing": recipe.label_smoothing,
         "ema_momentum": recipe.ema_momentum,
     }
+    options = {
+        "metrics": ["accuracy"],
+        "steps_per_execution": steps_per_execution,
+        "jit_compile": jit_compile,
+    }
     teacher = network("teacher")
     optimizer = _optimizer(recipe, recipe.teacher_learning_rate, 0)
     if method != "mpl":
         model = UDA(teacher, **common)
-        model.compile(optimizer, metrics=["accuracy"])
+        model.compile(optimizer, **options)
         return model
     model = MetaPseudoLabels(
         teacher,
@@ -209,7 +218,7 @@ def make_model(
         student_optimizer=_optimizer(
             recipe, recipe.student_learning_rate, recipe.student_wait
         ),
-        metrics=["accuracy"],
+        **options,
     )
     return model
 

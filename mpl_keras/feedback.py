@@ -294,18 +294,16 @@ class _LabelFeedback(Feedback):
         # The student descends, and its mean over the batch is taken out.
         slope = reaction.label_gradient
         slope = -tf.cast(reaction.learning_rate, slope.dtype) * slope
-        h = -distribution.mean(
-            tf.reduce_mean(
-                tf.reduce_sum(reaction.pseudo_labels * slope, axis=-1)
-            )
+        h = -tf.reduce_mean(
+            tf.reduce_sum(reaction.pseudo_labels * slope, axis=-1)
         )
         probabilities = reaction.probabilities
         # Any number added to all classes of an example changes no gradient on
         # average; this one makes the sampled form least noisy.
         slope -= tf.reduce_sum(probabilities * slope, axis=-1, keepdims=True)
+        square = tf.reduce_sum(probabilities * slope**2, axis=-1)
+        h, square = distribution.mean([h, tf.reduce_mean(square)])
         if self.normalization == "rms":
-            square = tf.reduce_sum(probabilities * slope**2, axis=-1)
-            square = distribution.mean(tf.reduce_mean(square))
             slope = tf.math.divide_no_nan(slope, tf.sqrt(square))
         return slope, h
 

@@ -319,7 +319,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
         label_tape, loss, gradients = self._student_gradients(
             strong, reaction.pseudo_labels, scale
         )
-        distribution.apply_gradients(self.optimizer, gradients, variables)
+        total = distribution.apply_gradients(
+            self.optimizer, gradients, variables
+        )
 
         # Only a tape that is used keeps what a backward pass needs.
         with tf.GradientTape() as tape:
@@ -328,10 +330,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
         reaction.loss_after = distribution.mean(after)
         if form.uses_gradients:
             labeled_gradients = gradients_of(tape, scaled, variables)
-            reaction.labeled_gradients = _mean(labeled_gradients, scale)
-            reaction.gradients = _mean(
-                gradients, scale / distribution.num_replicas()
+            reaction.labeled_gradients = distribution.mean(
+                _divided(labeled_gradients, scale)
             )
+            reaction.gradients = _divided(total, scale)
         if form.uses_label_gradient:
             labels = reaction.pseudo_labels
             size = tf.shape(labels)[0] * distribution.num_replicas()
@@ -436,9 +438,8 @@ def _meta_batch(x, y, sample_weight):
     return _MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
 
 
-def _mean(gradients, scale):
-    """Mean over the replicas of gradients, divided by a scale."""
-    return distribution.mean([g / tf.cast(scale, g.dtype) for g in gradients])
+def _divided(gradients, scale):
+    return [g / tf.cast(scale, g.dtype) for g in gradients]
 
 
 def _check_kind(pseudo_labels, feedback):

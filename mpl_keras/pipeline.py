@@ -6,6 +6,7 @@ t steps goes on exactly with `start_step=t`.
 """
 
 import dataclasses
+import math
 import zlib
 from typing import Any
 
@@ -19,6 +20,10 @@ from mpl_keras import arguments, augment, checks, sources
 # searches 65,536 places for the few that exist.
 _SMALL_SET = 1024
 
+# Unlabeled examples in a part of a batch, at least: views of fewer at a time
+# are slower for each of them.
+_SHARD = 64
+
 
 def training_dataset(
     data: Any,
@@ -30,6 +35,7 @@ def training_dataset(
     seed: int = 0,
     meta: str | tuple[Any, Any] | None = None,
     start_step: int = 0,
+    shards: int | None = None,
 ) -> tf.data.Dataset:
     """Batches `({"labeled": x_l, "weak": x_w, "strong": x_s}, y_l)`, endless.
 
@@ -57,6 +63,13 @@ def training_dataset(
             of `labeled_batch_size` of these, and the second part of a batch is
             `{"labeled": y_l, "meta": y_m}`.
         start_step: Number of the first batch, to go on where a run stopped.
+        shards: Parts in which a batch is made, each with a seed of its own
+            for its views; both batch sizes are multiples of it. Of several
+            workers each makes its own parts alone, if `shards` is a multiple
+            of the number of replicas; otherwise each makes all parts. By
+            default the largest power of 2 that leaves 64 unlabeled examples
+            to each part, or 1. It belongs to the batches as the seed does, so
+            that these are the same for any number of workers.
 
     Returns:
         A dataset, which also has `from_step(step)`, the same from another batch
@@ -78,18 +91,22 @@ def training_dataset(
     )
     seed = arguments.integer("seed", seed, 0, 2**32 - 1)
     start_step = arguments.integer("start_step", start_step, 0)
+    shards = _checked_shards(shards, sizes)
     sets = _checked_sets(data, meta)
     if steps_per_epoch is None:
         steps_per_epoch = -(-checks.num_examples(sets["unlabeled"]) // sizes[1])
     steps_per_epoch = arguments.integer("steps_per_epoch", steps_per_epoch, 1)
     views = views or getattr(data, "views", None)
     views = _checked_views(views, sets["unlabeled"])
-    batch = _batch_function(sets, sizes, views, seed, isinstance(meta, str))
+    part = _part_function(
+        sets, sizes, views, seed, isinstance(meta, str), shards
+    )
     known = {
         "labeled_batch_size": sizes[0],
         "unlabeled_batch_size": sizes[1],
         "seed of the data": seed,
         "start_step": start_step,
+        "shards": shards,
         "views": [_view_name(view) for view in (views.weak, views.strong)],
         "meta": meta if isinstance(meta, str) else meta is not None,
     }
@@ -98,13 +115,58 @@ def training_dataset(
         known[f"checksum of {name} examples"] = _checksum(x)
 
     def from_step(step):
-        dataset = _endless(batch, step, steps_per_epoch, data.num_classes)
+        def of_replicas(replicas, count):
+            """Batches of some of so many replicas, one after the other."""
+            own = len(replicas)
+            each = shards // count
+            return _endless(
+                lambda number: _joined(
+                    part,
+                    number // own,
+                    each * (replicas[0] + number % own),
+                    each,
+                ),
+                step * own,
+            )
+
+        dataset = of_replicas([0], 1)
+        dataset.steps_per_epoch = steps_per_epoch
+        dataset.num_classes = data.num_classes
+        dataset.shards = shards
         dataset.start_step = step
         dataset.from_step = from_step
+        dataset.of_replicas = of_replicas
         dataset.fingerprint = known
         return dataset
 
     return from_step(start_step)
+
+
+def _checked_shards(shards, sizes):
+    """The number of parts of a batch, both of whose sizes it must divide."""
+    common = math.gcd(*sizes)
+    if shards is None:
+        shards = 1
+        while common % (2 * shards) == 0 and sizes[1] >= 2 * shards * _SHARD:
+            shards *= 2
+    arguments.integer("shards", shards, 1)
+    if common % shards:
+        raise ValueError(
+            "`shards` must divide both batch sizes. Received: shards="
+            f"{shards}, labeled_batch_size={sizes[0]}, "
+            f"unlabeled_batch_size={sizes[1]}"
+        )
+    return shards
+
+
+def _joined(part, step, first, count):
+    """Some parts of the batch of a step, one after the other."""
+    parts = [part(step, first + number) for number in range(count)]
+    if count == 1:
+        return parts[0]
+    return keras.tree.map_structure(
+        lambda *leaves: tf.concat(leaves, axis=0), *parts
+    )
 
 
 def _view_name(view):
@@ -122,7 +184,7 @@ def _checksum(x):
     return checksum
 
 
-def _endless(batch, start_step, steps_per_epoch, num_classes):
+def _endless(batch, start_step):
     """The dataset of `batch(step)` for every step."""
     dataset = tf.data.Dataset.counter(start_step).map(
         batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -131,15 +193,12 @@ def _endless(batch, start_step, steps_per_epoch, num_classes):
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
-    dataset = dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
-    dataset.steps_per_epoch = steps_per_epoch
-    dataset.num_classes = num_classes
-    return dataset
+    return dataset.with_options(options).prefetch(tf.data.AUTOTUNE)
 
 
-def _see(view, x, step, key, shapes):
-    """A view of a batch, by a seed for this step and purpose."""
-    seen = view(x, tf.bitcast(_mix(key, step), tf.int32))
+def _see(view, x, number, key, shapes):
+    """A view of examples, by a seed for this number and purpose."""
+    seen = view(x, tf.bitcast(_mix(key, number), tf.int32))
     # A view may lose the static shape, which networks build from.
     return keras.tree.map_structure(
         lambda new, old, shape: tf.ensure_shape(new, (old.shape[0], *shape)),
@@ -159,38 +218,41 @@ def _view_shapes(x):
     )
 
 
-def _batch_function(sets, sizes, views, seed, strong_meta):
-    """The function from a step number to the batch of that step."""
-    labeled = _Passes(sets["labeled"], sizes[0], _key(seed, "labeled order"))
-    unlabeled = _Passes(
-        sets["unlabeled"], sizes[1], _key(seed, "unlabeled order")
-    )
-    meta = None
-    if "meta" in sets:
-        meta = _Passes(sets["meta"], sizes[0], _key(seed, "meta order"))
+def _part_function(sets, sizes, views, seed, strong_meta, shards):
+    """The function from a step and the number of a part to that part."""
+    labeled_size, unlabeled_size = (size // shards for size in sizes)
 
+    def passes(name, size):
+        return _Passes(sets[name], size, _key(seed, f"{name} order"))
+
+    labeled = passes("labeled", labeled_size)
+    unlabeled = passes("unlabeled", unlabeled_size)
+    meta = passes("meta", labeled_size) if "meta" in sets else None
     shapes = _view_shapes(sets["unlabeled"])
 
-    def see(view, x, step, purpose):
-        return _see(view, x, step, _key(seed, purpose), shapes)
+    def part(step, index):
+        # The parts of all batches, counted through.
+        number = step * shards + index
 
-    def batch(step):
-        x, y = labeled(step)
-        x_u = unlabeled(step)
+        def see(view, x, purpose):
+            return _see(view, x, number, _key(seed, purpose), shapes)
+
+        x, y = labeled(number)
+        x_u = unlabeled(number)
         seen = {
-            "labeled": see(views.weak, x, step, "labeled"),
-            "weak": see(views.weak, x_u, step, "weak"),
-            "strong": see(views.strong, x_u, step, "strong"),
+            "labeled": see(views.weak, x, "labeled"),
+            "weak": see(views.weak, x_u, "weak"),
+            "strong": see(views.strong, x_u, "strong"),
         }
         if strong_meta:
-            seen["meta"] = see(views.strong, x, step, "meta")
+            seen["meta"] = see(views.strong, x, "meta")
         if meta is not None:
-            x_m, y_m = meta(step)
-            seen["meta"] = see(views.weak, x_m, step, "meta")
+            x_m, y_m = meta(number)
+            seen["meta"] = see(views.weak, x_m, "meta")
             y = {"labeled": y, "meta": y_m}
         return seen, y
 
-    return batch
+    return part
 
 
 def labeled_dataset(
@@ -238,7 +300,10 @@ def labeled_dataset(
             x = _see(view, x, step, _key(seed, "labeled"), shapes)
         return x, y
 
-    return _endless(batch, start_step, steps_per_epoch, data.num_classes)
+    dataset = _endless(batch, start_step)
+    dataset.steps_per_epoch = steps_per_epoch
+    dataset.num_classes = data.num_classes
+    return dataset
 
 
 class _Passes:

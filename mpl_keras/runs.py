@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from mpl_keras import export
+from mpl_keras import export, locks
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
@@ -22,6 +22,7 @@ _METRICS = "metrics.csv"
 _HALF = re.compile(
     r"\.((settings|results)\.json|metrics\.csv|(curves|confusion_matrix)\.png"
     r"|(student|network|finetuned)(\.keras)?)\.[a-z0-9_]{8}"
+    rf"|{re.escape(locks.FILE)}"
 )
 
 
@@ -50,6 +51,7 @@ class RunFolder:
     >>> path = os.path.join(tempfile.mkdtemp(), "run")
     >>> run = RunFolder(path, {"seed": 0})
     >>> run.begin()
+    >>> run.end()
     >>> sorted(os.listdir(path))
     ['settings.json']
     """
@@ -64,6 +66,7 @@ class RunFolder:
         self.path = export.check_folder(path, resume, argument)
         # As JSON has them: tuples become lists.
         self._settings = json.loads(json.dumps(settings))
+        self._lock = locks.FolderLock(self.path, argument)
         self.rows = []
         known = self.file(_SETTINGS)
         if os.path.exists(known):
@@ -82,15 +85,23 @@ class RunFolder:
         return os.path.join(self.path, name)
 
     def begin(self) -> None:
-        """Makes the folder, and writes the settings.
+        """Makes the folder, locks it, and writes the settings.
 
         What a kill has left half-written is removed.
+
+        Raises:
+            BlockingIOError: If another job that still runs has it.
         """
-        if os.path.isdir(self.path):
-            for name in os.listdir(self.path):
-                if _HALF.fullmatch(name):
-                    shutil.rmtree(self.file(name), ignore_errors=True)
+        os.makedirs(self.path, exist_ok=True)
+        self._lock.acquire()
+        for name in os.listdir(self.path):
+            if _HALF.fullmatch(name):
+                shutil.rmtree(self.file(name), ignore_errors=True)
         self.write(_SETTINGS, export.json_writer(self._settings))
+
+    def end(self) -> None:
+        """Gives the lock back; so does the end of the process."""
+        self._lock.release()
 
     def write(self, name: str, write: Callable[[str], Any]) -> None:
         """Writes a file or folder of this name, whole; see `write_whole`."""

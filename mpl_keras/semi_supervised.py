@@ -338,7 +338,11 @@ class SemiSupervisedModel(distribution.DistributedModel):
         batches.check_labels(y, x, "evaluation", self.num_classes)
         logits = self(x, training=False)
         values = losses.crossentropy(y, logits)
-        self.update_loss(weighted_mean(values, sample_weight), tf.size(values))
+        # A replica may be left without examples of the last batch.
+        count = tf.size(values)
+        loss = weighted_mean(values, sample_weight)
+        loss = tf.where(count > 0, loss, tf.zeros_like(loss))
+        self.update_loss(loss, count)
         self._measure(x, y, logits, sample_weight)
         return self._without_trackers(super().get_metrics_result())
 
@@ -411,7 +415,10 @@ class SemiSupervisedModel(distribution.DistributedModel):
 
         Raises:
             ValueError: Before the first step, if the data are not of this
-                form.
+                form, or the replicas of a strategy could not train as one
+                does.
+            distribution.WorkerLost: If one of several workers is gone: start
+                all of them again.
         """
         if isinstance(x, tf.data.Dataset):
             kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
@@ -430,6 +437,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
         self._check_execution(x, kwargs.get("steps_per_epoch"))
+        strategy = self.distribute_strategy
         callbacks = kwargs.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = callbacks.callbacks
@@ -437,8 +445,10 @@ class SemiSupervisedModel(distribution.DistributedModel):
             callbacks = [_StopWhenBad(), *keras.tree.flatten(callbacks or [])]
             kwargs["callbacks"] = callbacks
         try:
-            x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
-            return super().fit(x, y, batch_size, epochs, **kwargs)
+            with distribution.noticing_lost_workers(strategy):
+                x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
+                x = distribution.distribute_batches(strategy, x)
+                return super().fit(x, y, batch_size, epochs, **kwargs)
         finally:
             for callback in callbacks:
                 getattr(callback, "on_fit_end", lambda: None)()
@@ -462,12 +472,19 @@ class SemiSupervisedModel(distribution.DistributedModel):
             for name in ("labeled", "weak"):
                 leaf = tf.nest.flatten(views[name])[0]
                 sizes[f"{name} batch size"] = leaf.shape[0]
-        distribution.check_replicas(networks, sizes)
+        distribution.check_replicas(self, networks, sizes)
 
     def _resume(self, x, callbacks, kwargs):
         """The data and the epoch to begin with, as a backup may say."""
         begin = kwargs.get("initial_epoch", 0)
         self._to_skip, self.resuming = 0, False
+        self.wishes = dict.fromkeys(distribution.WISHES, False)
+        self.granted = dict(self.wishes)
+        if isinstance(x, tf.data.Dataset):
+            labels = x.element_spec[1]
+            labels = labels["labeled"] if isinstance(labels, dict) else labels
+            self._set_label_form(labels)
+            self._build_metrics(labels)
         for callback in callbacks:
             if not hasattr(callback, "on_fit"):
                 continue
@@ -477,10 +494,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
                     "be trained with a backup: other data cannot be entered "
                     f"in the middle. Received: x={x!r}"
                 )
-            labels = x.element_spec[1]
-            labels = labels["labeled"] if isinstance(labels, dict) else labels
-            self._set_label_form(labels)
-            self._build_metrics(labels)
             steps = kwargs["steps_per_epoch"]
             epoch, batch = callback.on_fit(self, x, steps)
             if epoch or batch:

@@ -239,9 +239,9 @@ def test_errors_of_arguments(tmp_path):
 
 def test_bfloat16_weights_survive(tmp_path):
     values = [keras.Variable(np.ones(3), dtype="bfloat16", name="v")]
-    arrays = backup._copies(values)
+    arrays = backup._copies(values, {})
     values[0].assign(tf.zeros(3))
-    backup._restore(values, arrays)
+    backup._restore(values, arrays, set())
     np.testing.assert_array_equal(values[0].numpy().astype("float32"), 1)
 
 

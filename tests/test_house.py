@@ -35,6 +35,7 @@ ROOMS = {
     "schedules": ("arguments",),
     # What differs between one replica and many.
     "distribution": (),
+    "cluster": ("arguments",),
     "safeguard": ("distribution",),
     "averaging": ("distribution", "networks"),
     "feedback": ("arguments", "distribution", "schedules"),
@@ -79,7 +80,8 @@ ROOMS = {
     "recipes": (),
     # For models of the user's own.
     "callbacks": ("arguments", "checks", "networks", "schedules"),
-    "backup": ("arguments", "distribution"),
+    "backup": ("arguments", "distribution", "locks"),
+    "locks": (),
     # After training.
     "export": (),
     "finetune": (
@@ -92,7 +94,7 @@ ROOMS = {
         "semi_supervised",
     ),
     "report": ("checks",),
-    "runs": ("export",),
+    "runs": ("export", "locks"),
     # The models.
     "semi_supervised": (
         "arguments",

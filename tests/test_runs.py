@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -48,6 +50,7 @@ def test_rows_of_what_is_trained_again_are_replaced(tmp_path):
 def test_settings_and_folders_that_are_refused(tmp_path):
     run = open_run(tmp_path / "run")
     run.begin()
+    run.end()
     known = json.loads((tmp_path / "run/settings.json").read_text())
     assert known == {"seed": 1, "shape": [8, 8], "name": "ü"}
     with pytest.raises(FileExistsError, match="`--output_dir` must be a new"):
@@ -94,7 +97,8 @@ def test_metrics_that_cannot_be_written_cost_no_training(
     text = capsys.readouterr().out
     assert "step 10 could not be written" in text and "No space" in text
     assert (tmp_path / "metrics.csv").read_text() == before
-    assert sorted(os.listdir(tmp_path)) == ["metrics.csv", "settings.json"]
+    names = [".lock", "metrics.csv", "settings.json"]
+    assert sorted(os.listdir(tmp_path)) == names
     callback.set_model(Model(15))
     callback.on_epoch_end(2, {"loss": 1.0})
     assert open_run(tmp_path, resume=True).metrics()["step"] == [5, 10, 15]
@@ -107,6 +111,35 @@ def test_settings_that_only_one_has(tmp_path):
     less = {k: v for k, v in SETTINGS.items() if k != "name"}
     with pytest.raises(FileExistsError, match="name was 'ü', is None"):
         runs.RunFolder(tmp_path, less, True, "--output_dir")
+
+
+def test_one_job_alone_has_a_folder(tmp_path):
+    run = open_run(tmp_path)
+    run.begin()
+    with pytest.raises(BlockingIOError, match="`--output_dir` .* one job"):
+        open_run(tmp_path, resume=True).begin()
+    run.end()
+    open_run(tmp_path, resume=True).begin()
+
+
+def test_a_dead_job_does_not_hold_a_folder(tmp_path):
+    code = (
+        "import os, sys; from mpl_keras import locks; "
+        f"locks.FolderLock({str(tmp_path)!r}).acquire(); "
+        "print('locked', flush=True); sys.stdin.read()"
+    )
+    job = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert job.stdout.readline() == b"locked\n"
+    with pytest.raises(BlockingIOError):
+        open_run(tmp_path, resume=True).begin()
+    job.kill()
+    job.wait()
+    assert os.path.exists(tmp_path / ".lock")  # nobody could remove it
+    open_run(tmp_path, resume=True).begin()
 
 
 def test_halves_left_by_a_kill_are_removed(tmp_path):
