@@ -125,7 +125,7 @@ def test_one_job_alone_has_a_folder(tmp_path):
 def test_a_dead_job_does_not_hold_a_folder(tmp_path):
     code = (
         "import os, sys; from mpl_keras import locks; "
-        f"locks.FolderLock({str(tmp_path)!r}).acquire(); "
+        f"lock = locks.FolderLock({str(tmp_path)!r}); lock.acquire(); "
         "print('locked', flush=True); sys.stdin.read()"
     )
     job = subprocess.Popen(
