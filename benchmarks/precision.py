@@ -2,9 +2,9 @@
 
     python benchmarks/precision.py
 
-Meta Pseudo Labels by the recipe `digits`, 40 labels; one seed is one choice of
-labels, one initialisation and one order for all precisions. The accuracy is that
-of the averaged student after the last step, on the 540 test images.
+Meta Pseudo Labels by the recipe `digits`, 40 labels; one seed is one choice
+of labels, one initialisation and one order for all precisions. The accuracy is
+that of the averaged student after the last step, on the 540 test images.
 """
 
 import os
