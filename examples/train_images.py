@@ -552,6 +552,7 @@ def begin(strategy, chief):
     with strategy.scope():
         model = make_model(recipe, data)
     batches = make_batches(recipe, data)
+    model.check_execution(batches, batches.steps_per_epoch)
     if chief:
         describe(recipe, data, model, batches)
         run.begin()

@@ -17,6 +17,7 @@ from mpl_keras import arguments
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
 _TASKS = ("chief", "worker")
+_MANY = 1024
 _ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
@@ -89,9 +90,10 @@ def _workers():
         count = sum(len(tasks.get(name, [])) for name in _TASKS)
         own = f"{task['type']} {task['index']}"
     elif int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
-        # Where Slurm has dealt out the GPUs itself they stay as they are.
+        # Slurm deals out the GPUs itself (`--gpus-per-task`); the resolver,
+        # left to count them, fails on a machine that has none.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            auto_set_gpu="CUDA_VISIBLE_DEVICES" not in os.environ
+            auto_set_gpu=False, gpus_per_node=_MANY, gpus_per_task=1
         )
         tasks = resolver.cluster_spec().as_dict()
         count = len(tasks["worker"])

@@ -436,7 +436,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             )
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
-        self._check_execution(x, kwargs.get("steps_per_epoch"))
+        self.check_execution(x, kwargs.get("steps_per_epoch"))
         strategy = self.distribute_strategy
         callbacks = kwargs.get("callbacks")
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -453,8 +453,20 @@ class SemiSupervisedModel(distribution.DistributedModel):
             for callback in callbacks:
                 getattr(callback, "on_fit_end", lambda: None)()
 
-    def _check_execution(self, x, steps):
-        """Raises for what several replicas or steps at once cannot do."""
+    def check_execution(self, x, steps: int | None) -> None:
+        """Raises for what several replicas or steps at once cannot do.
+
+        `fit` calls it before anything else.
+
+        Args:
+            x: What is to be trained on.
+            steps: Its steps per epoch, or None.
+
+        Raises:
+            ValueError: Something was made outside of the strategy's scope, a
+                BatchNorm is not synchronized, a batch does not divide by the
+                replicas, or the steps not by `steps_per_execution`.
+        """
         if steps is not None and steps % self.steps_per_execution:
             raise ValueError(
                 "`steps_per_epoch` must be a multiple of "
