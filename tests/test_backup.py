@@ -13,7 +13,14 @@ import pytest
 import tensorflow as tf
 
 import mpl_keras
-from mpl_keras import backup, datasets, distribution, feedback, pipeline
+from mpl_keras import (
+    backup,
+    datasets,
+    distribution,
+    feedback,
+    locks,
+    pipeline,
+)
 
 DATA = datasets.two_moons()
 
@@ -206,6 +213,17 @@ def test_a_folder_without_space_or_permission(tmp_path, monkeypatch):
     monkeypatch.setattr(backup.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OSError, match="space for two backups.* 0 MB"):
         train(tmp_path / "backup")
+
+
+def test_two_trainings_cannot_share_a_folder(tmp_path):
+    other = locks.FolderLock(tmp_path)
+    other.acquire()
+    with pytest.raises(BlockingIOError, match="`folder` .*one job alone"):
+        train(tmp_path)
+    assert os.listdir(tmp_path) == [".lock"]
+    other.release()
+    train(tmp_path, 5)
+    assert ".lock" not in os.listdir(tmp_path)
 
 
 def test_a_disk_that_fills_up_costs_no_training(whole, tmp_path, monkeypatch):

@@ -311,3 +311,53 @@ def test_labeled_batches_go_on_and_follow_the_seed():
 def test_labeled_and_weak_views_are_independent():
     for x, _ in batches(5):
         assert not np.intersect1d(x["labeled"][:, 1], x["weak"][:, 1]).size
+
+
+def test_shards_are_parts_of_the_same_batches():
+    data = datasets.two_moons()
+
+    def batches(**options):
+        return pipeline.training_dataset(data, 8, 32, seed=3, **options)
+
+    def rows(x):
+        return np.concatenate([x["labeled"], x["weak"], x["strong"]])
+
+    whole = list(batches(shards=4).take(3))
+    # Two workers with one replica each, and one with two: in turns.
+    first, second = (
+        list(batches(shards=4).of_replicas([index], 2).take(3))
+        for index in (0, 1)
+    )
+    turns = list(batches(shards=4).of_replicas(range(2), 2).take(6))
+    for step, (x, y) in enumerate(whole):
+        halves = first[step], second[step]
+        for other in (halves, turns[2 * step : 2 * step + 2]):
+            np.testing.assert_array_equal(
+                y, np.concatenate([half[1] for half in other])
+            )
+            for name in ("labeled", "weak", "strong"):
+                np.testing.assert_array_equal(
+                    x[name], np.concatenate([half[0][name] for half in other])
+                )
+    # A run that goes on, and other views than those of whole batches.
+    later = next(iter(batches(shards=4).from_step(2).of_replicas([1], 2)))
+    np.testing.assert_array_equal(rows(later[0]), rows(second[2][0]))
+    x, y = next(iter(batches(shards=1)))
+    np.testing.assert_array_equal(y, whole[0][1])
+    assert not np.array_equal(rows(x), rows(whole[0][0]))
+
+
+def test_shards_do_not_depend_on_the_workers():
+    data = datasets.two_moons()
+    for sizes, shards in (
+        ((8, 64), 1),
+        ((32, 224), 2),
+        ((128, 896), 8),
+        ((6, 1024), 2),
+        ((7, 1024), 1),
+    ):
+        assert pipeline.training_dataset(data, *sizes).shards == shards
+    with pytest.raises(ValueError, match="`shards` must divide both.*=3"):
+        pipeline.training_dataset(data, 8, 32, shards=3)
+    with pytest.raises(ValueError, match="`shards` must be an integer >= 1"):
+        pipeline.training_dataset(data, 8, 32, shards=0)

@@ -1,5 +1,6 @@
 """The script that people run on their own folders, run as they run it."""
 
+import contextlib
 import csv
 import importlib.util
 import json
@@ -8,6 +9,7 @@ import pathlib
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -401,3 +403,67 @@ def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
     next((root / "labeled/3 ß").iterdir()).unlink()
     with pytest.raises(SystemExit, match="labeled_images was 20, is 19"):
         start(*arguments, "--resume")
+
+
+def test_workers_go_on_after_one_was_killed(tmp_path):
+    """Two processes by TF_CONFIG, each started again by itself."""
+    arguments = [
+        "--dataset=digits",
+        "--num_labeled=20",
+        "--steps=40",
+        "--evaluate_every=20",
+        "--backup_every=6",
+        "--resume",
+    ]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in sockets]
+
+    def start(index):
+        task = {"type": "worker", "index": index}
+        config = {"cluster": {"worker": addresses}, "task": task}
+        return subprocess.Popen(
+            command(*arguments, "--output_dir=two"),
+            cwd=tmp_path,
+            env={**os.environ, "TF_CONFIG": json.dumps(config)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    chief, other = start(0), start(1)
+    while not list((tmp_path / "two/backup").glob("backup-*")):
+        assert chief.poll() is None and other.poll() is None
+        time.sleep(0.02)
+    other.send_signal(signal.SIGKILL)
+    assert other.wait() == -signal.SIGKILL
+    other = start(1)  # at once, and before the first one has noticed
+    _, text = chief.communicate(timeout=120)
+    assert chief.returncode == 75, text
+    assert "One of the 2 workers" in text and "--resume goes on after" in text
+    codes = set()
+    chief = start(0)
+    for _ in range(3):
+        # It may have met the first one while that was about to end.
+        code = other.poll() or 0
+        if code or other.wait(timeout=120):
+            codes.add(other.returncode)
+            other = start(1)
+        else:
+            break
+    text, errors = chief.communicate(timeout=120)
+    assert chief.returncode == 0, errors
+    assert "Going on after step" in text and "2 replicas" in text
+    assert codes <= {75}
+    assert "results.json" in os.listdir(tmp_path / "two")
+    # The folder is that of one process, too; its weights nearly the same.
+    result = run(*arguments, "--output_dir=one", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    one, two = (
+        keras.saving.load_model(tmp_path / name / "student.keras").weights
+        for name in ("one", "two")
+    )
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
