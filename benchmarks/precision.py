@@ -70,7 +70,7 @@ def main(argv):
             f"{policy}: {np.mean(found[policy]):.2f} %, {difference:+.2f} "
             "points from float32"
         )
-    sys.exit(worst > 2)
+    sys.exit(int(worst > 2))
 
 
 if __name__ == "__main__":
