@@ -320,6 +320,7 @@ class Backup(keras.callbacks.Callback):
         """Copies the state, and has a thread write it."""
         self._wait()
         self._saved = time.monotonic()
+        self.model.wishes["backup"] = False
         # Values of several workers are asked for by all.
         metrics = self._metrics or _local_copies(self.model)
         if not self._chief:

@@ -162,7 +162,7 @@ def _problem(config):
         return "no address, or one twice"
     if len(cluster.get("chief", [])) > 1:
         return "more than one chief"
-    if task.get("type") not in cluster:
+    if task.get("type") not in list(cluster):
         return (
             f"the task type {task.get('type')!r}, which is not in the cluster"
         )

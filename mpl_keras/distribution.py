@@ -12,17 +12,15 @@ import functools
 import keras
 import tensorflow as tf
 
-# What TensorFlow raises in the others when a worker is gone. (It raises some
-# of them for a user's mistakes too, so that only several workers count.)
+# What TensorFlow raises in the others when a worker is gone, and what it says
+# where it raises something else.
 _LOST = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
     tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
     tf.errors.UnavailableError,
-    tf.errors.UnknownError,
 )
+_LOST_TEXT = "Collective ops is aborted by"
 
 
 # sysexits.h: a failure that is gone when it is tried again.
@@ -157,14 +155,17 @@ def check_replicas(model, networks, batch_sizes) -> None:
                 "compiled, within `strategy.scope()`, under which they train. "
                 f"Received: {name}, made outside of it"
             )
-    count = 1 if strategy is None else strategy.num_replicas_in_sync
-    if count == 1:
+    if strategy is None:
         return
     if model.jit_compile is True and not _is_tpu(strategy):
         raise ValueError(
-            f"`jit_compile` must be False or 'auto' under {count} replicas "
-            "that are no TPUs. Received: jit_compile=True"
+            "`jit_compile` must be False or 'auto' under a strategy, other "
+            "than a TPU's. Received: jit_compile=True under "
+            f"{type(strategy).__name__}"
         )
+    count = strategy.num_replicas_in_sync
+    if count == 1:
+        return
     for name, network in networks.items():
         alone = [
             layer.name
@@ -250,9 +251,10 @@ def noticing_lost_workers(strategy):
     """
     try:
         yield
-    except _LOST as error:
+    except tf.errors.OpError as error:
         count = num_workers(strategy)
-        if count == 1:
+        lost = isinstance(error, _LOST) or _LOST_TEXT in error.message
+        if count == 1 or not lost:
             raise
         raise WorkerLost(
             f"One of the {count} workers that train together is gone, so that "

@@ -36,6 +36,7 @@ def nothing_set(monkeypatch):
         (dict(cluster=TWO, task={"type": "chief", "index": 0}), "'chief'"),
         (dict(cluster=TWO, task={"type": "worker", "index": 2}), "2 of 2"),
         (dict(cluster=TWO, task={"type": "worker", "index": -1}), "-1 of 2"),
+        (dict(cluster=TWO, task={"type": ["worker"], "index": 0}), "worker"),
         (dict(cluster=TWO, task={"type": "worker"}), "None of 2"),
         (dict(cluster=TWO, task={"type": "worker", "index": "x"}), "'x' of"),
         (

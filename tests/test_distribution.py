@@ -118,7 +118,7 @@ with strategy.scope():
 refused("`steps_per_epoch` must be a multiple of", ", 4", "=25")
 with strategy.scope():
     model = make_model(form, jit_compile=True)
-refused("`jit_compile` must be False or 'auto' under 2 replicas")
+refused("`jit_compile` must be False or 'auto' under a strategy")
 with strategy.scope():
     model = make_model(form)
 refused("multiple of 2", "labeled batch size=7", batches=make_data(7))
