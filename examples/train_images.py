@@ -25,10 +25,12 @@ nothing: choose on a folder `validation`, or with --validation_fraction.
 """
 
 import dataclasses
+import json
 import os
 import re
 import sys
 import warnings
+import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -358,6 +360,8 @@ def describe(recipe, data, model, batches):
         f"devices    {devices(model.distribute_strategy, batches.shards)}\n"
         f"results    {FLAGS.output_dir}"
     )
+    if data.validation is None and data.test is not None:
+        print("val_...    is of the test images: choose nothing by it")
 
 
 def devices(strategy, shards):
@@ -368,7 +372,7 @@ def devices(strategy, shards):
     if workers > 1:
         text += f", in {workers} workers"
         if shards % count:
-            text += f", each of which makes all views ({shards} part(s))"
+            text += ", each of which reads and augments all images"
     return text
 
 
@@ -441,6 +445,9 @@ def message(error):
         ("`path`", "--dataset"),
         ('unreadable="leave_out"', "--unreadable=leave_out"),
         ("unless overwriting is asked for", "unless with --resume"),
+        ("`steps_per_epoch`", "--evaluate_every"),
+        ("`labeled batch size`", "--labeled_batch_size"),
+        ("`weak batch size`", "--unlabeled_batch_size"),
     ):
         text = text.replace(name, flag)
     text = re.sub(
@@ -610,17 +617,26 @@ def main(argv):
         failed, finished = distribution.sum_over_workers(
             strategy, [int(problem is not None), int(finished)]
         )
+        if failed:
+            sys.exit(problem or f"{NAME}: another worker could not begin.")
+        known = json.dumps(settings_of(recipe, data), sort_keys=True)
+        if not distribution.same_everywhere(
+            strategy, zlib.crc32(known.encode())
+        ):
+            sys.exit(f"{NAME}: all workers must have the same flags and data.")
     except distribution.WorkerLost as error:
         lost(error)
-    if failed:
-        sys.exit(problem or f"{NAME}: another worker could not begin.")
     if finished:
         print(f"The run in {FLAGS.output_dir} is finished.")
         return
-    train(recipe, data, batches, model, run)
-    if chief:
-        write_results(recipe, data, on_one_device(recipe, data, model), run)
-        run.end()
+    try:
+        train(recipe, data, batches, model, run)
+        if chief:
+            model = on_one_device(recipe, data, model)
+            write_results(recipe, data, model, run)
+    finally:
+        if chief:
+            run.end()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import threading
 import time
 import warnings
 import zipfile
+import zlib
 from typing import Any
 
 import keras
@@ -150,6 +151,13 @@ class Backup(keras.callbacks.Callback):
         variables = distribution.state_variables(model)
         if self._chief:
             self._check_folder(sum(_size(v) for v in variables))
+        known = json.dumps(self._fingerprint, sort_keys=True).encode()
+        if not distribution.same_everywhere(self._strategy, zlib.crc32(known)):
+            raise ValueError(
+                "All workers must train the same model on the same data, with "
+                "the same seeds and batch sizes. Received: other settings in "
+                "another worker"
+            )
         step, arrays, meta, path = self._newest()
         if not distribution.same_everywhere(self._strategy, step):
             raise OSError(
@@ -168,8 +176,7 @@ class Backup(keras.callbacks.Callback):
             self._metrics_to_restore = [p for p in pairs if id(p[0]) in ids]
             self._history = meta["history"]
             self._done = meta["epoch"], meta["batch"]
-            if self._chief:
-                print(f"Going on after step {step:,}, from {path}")
+            print(f"Going on after step {step:,}, from {path}", flush=True)
         return self._done
 
     def _newest(self):
@@ -301,12 +308,11 @@ class Backup(keras.callbacks.Callback):
         self._save()
         self._wait()
         step = int(self.model.step.numpy())
-        if self._chief:
-            print(
-                f"SIGTERM: backed up after step {step:,} in {self.folder}; "
-                f"exit code {EXIT_PREEMPTED}",
-                flush=True,
-            )
+        print(
+            f"SIGTERM: backed up after step {step:,} in {self.folder}; exit "
+            f"code {EXIT_PREEMPTED}",
+            flush=True,
+        )
         sys.exit(EXIT_PREEMPTED)
 
     def _listen_no_more(self):

@@ -198,9 +198,10 @@ def _tpu_strategy():
             tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        text = str(error).strip().splitlines()[0]
         raise ValueError(
             "There must be a TPU for 'tpu': one of this machine, or the one "
-            f"that the variable TPU_NAME names. Received: TPU_NAME={name!r}, "
-            f"which failed with: {error}"
+            "that the variable TPU_NAME names. Received: TPU_NAME="
+            f"{os.environ.get('TPU_NAME')!r}, which failed with: {text[:200]}"
         ) from error
     return tf.distribute.TPUStrategy(resolver)

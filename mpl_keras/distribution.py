@@ -256,10 +256,13 @@ def noticing_lost_workers(strategy):
         lost = isinstance(error, _LOST) or _LOST_TEXT in error.message
         if count == 1 or not lost:
             raise
+        # The rest is a trace of the graph.
+        lines = [line for line in error.message.splitlines() if line.strip()]
+        said = [line for line in lines if _LOST_TEXT in line] or lines or [""]
         raise WorkerLost(
             f"One of the {count} workers that train together is gone, so that "
-            "this one cannot go on. Start all of them again: they go on after "
-            f"the last backup. TensorFlow says: {error.message}"
+            "this one cannot go on. Start all of them again, to go on after "
+            f"the last backup. TensorFlow says: {said[0][:200]}"
         ) from error
 
 

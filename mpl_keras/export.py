@@ -26,6 +26,11 @@ def check_folder(path, overwrite: bool = False, argument="path") -> str:
         PermissionError: If it could not be written to.
     """
     path = os.fspath(path)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise FileExistsError(
+            f"`{argument}` must be a folder. Received: {argument}={path}, "
+            "which is a file"
+        )
     if _occupied(path) and not (overwrite and os.path.isdir(path)):
         raise FileExistsError(
             f"`{argument}` must be a new or empty folder, unless overwriting "

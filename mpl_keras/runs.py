@@ -66,6 +66,7 @@ class RunFolder:
         self.path = export.check_folder(path, resume, argument)
         # As JSON has them: tuples become lists.
         self._settings = json.loads(json.dumps(settings))
+        self._argument = argument
         self._lock = locks.FolderLock(self.path, argument)
         self.rows = []
         known = self.file(_SETTINGS)
@@ -92,7 +93,14 @@ class RunFolder:
         Raises:
             BlockingIOError: If another job that still runs has it.
         """
-        os.makedirs(self.path, exist_ok=True)
+        try:
+            os.makedirs(self.path, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"`{self._argument}` must be a folder that can be made. "
+                f"Received: {self._argument}={self.path}, which failed with: "
+                f"{error}"
+            ) from error
         self._lock.acquire()
         for name in os.listdir(self.path):
             if _HALF.fullmatch(name):

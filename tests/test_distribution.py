@@ -214,59 +214,6 @@ def test_the_hooks_are_those_that_were_checked():
     assert model.layers[0]._seed_generators, "Dropout's seed is not found"
 
 
-XLA = """
-import keras
-import numpy as np
-import mpl_keras
-from mpl_keras import datasets, feedback, losses, pipeline
-
-data = datasets.digits(20)
-
-def make_net(rate, seed):
-    return keras.Sequential([
-        keras.Input((8, 8, 1)),
-        keras.layers.Conv2D(4, 3, strides=2),
-        keras.layers.BatchNormalization(),
-        keras.layers.Activation("silu"),
-        keras.layers.Dropout(rate, seed=seed),
-        keras.layers.Flatten(),
-        keras.layers.Dense(10),
-    ])
-
-def train(form, rate, **options):
-    keras.utils.set_random_seed(0)
-    model = mpl_keras.MetaPseudoLabels(
-        make_net(rate, 1),
-        make_net(rate, 2),
-        feedback=form,
-        consistency=losses.ConsistencyLoss(distribution_alignment="labeled"),
-    )
-    model.compile(
-        keras.optimizers.SGD(0.05, momentum=0.9, global_clipnorm=1.0),
-        keras.optimizers.SGD(0.05, momentum=0.9),
-        metrics=["accuracy"],
-        **options,
-    )
-    batches = pipeline.training_dataset(data, 16, 32, steps_per_epoch=6)
-    model.fit(batches, verbose=0)
-    return [w.numpy() for w in model.weights]
-
-form = feedback.HypergradientFeedback()
-plain, compiled = train(form, 0), train(form, 0, jit_compile=True)
-difference = max(np.abs(a - b).max() for a, b in zip(plain, compiled))
-assert difference < 1e-5, difference
-# With sampled labels, baseline, and random numbers, which are XLA's own.
-form = feedback.LossDifferenceFeedback(normalization="std")
-weights = train(form, 0.1, jit_compile=True, steps_per_execution=2)
-assert all(np.isfinite(w).all() for w in weights)
-"""
-
-
-def test_xla_compiles_the_whole_step(tmp_path):
-    """A TPU can run nothing else."""
-    python(XLA, tmp_path)
-
-
 DETERMINISM = """
 import keras
 import numpy as np
