@@ -13,7 +13,7 @@ demo: .venv/installed
 		--output_dir=demo_results --overwrite
 
 test: .venv/installed
-	$(RUN) -m pytest -n 2 --dist worksteal
+	$(RUN) -m pytest -n 2
 
 lint: .venv/installed
 	.venv/bin/ruff check .
