@@ -538,8 +538,8 @@ def write_all(run, outputs):
     print(f"wrote {', '.join(outputs)} to {run.path}")
 
 
-def begin(strategy, chief):
-    """Checks, and says what will be done; one worker writes the folder."""
+def prepare(strategy, chief):
+    """Checks, and makes all that is needed; nothing is written."""
     # What is quickly checked comes first.
     if chief:
         export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
@@ -560,9 +560,6 @@ def begin(strategy, chief):
         model = make_model(recipe, data)
     batches = make_batches(recipe, data)
     model.check_execution(batches, batches.steps_per_epoch)
-    if chief:
-        describe(recipe, data, model, batches)
-        run.begin()
     return recipe, data, batches, model, run
 
 
@@ -589,6 +586,20 @@ def on_one_device(recipe, data, model):
     return alone
 
 
+def attempt(function, *arguments):
+    """What it returns, and in words what went wrong, or None."""
+    try:
+        return function(*arguments), None
+    except (ValueError, OSError, ImportError) as error:
+        return (None,) * 5, message(error)
+
+
+def agree(strategy, problem):
+    """Ends all workers if one of them has a problem."""
+    if distribution.sum_over_workers(strategy, [int(problem is not None)])[0]:
+        sys.exit(problem or f"{NAME}: another worker could not begin.")
+
+
 def main(argv):
     """Checks, says what it will do, trains, and writes the results."""
     logging.set_verbosity(logging.ERROR)
@@ -607,28 +618,27 @@ def main(argv):
     keras.config.set_dtype_policy(FLAGS.precision)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
-    problem, run = None, None
     try:
-        recipe, data, batches, model, run = begin(strategy, chief)
-    except (ValueError, OSError, ImportError) as error:
-        problem = message(error)
-    finished = problem is None and chief and model is None
-    try:
-        failed, finished = distribution.sum_over_workers(
-            strategy, [int(problem is not None), int(finished)]
+        (recipe, data, batches, model, run), problem = attempt(
+            prepare, strategy, chief
         )
-        if failed:
-            sys.exit(problem or f"{NAME}: another worker could not begin.")
+        agree(strategy, problem)
         known = json.dumps(settings_of(recipe, data), sort_keys=True)
         if not distribution.same_everywhere(
             strategy, zlib.crc32(known.encode())
         ):
             sys.exit(f"{NAME}: all workers must have the same flags and data.")
+        finished = chief and model is None
+        if distribution.sum_over_workers(strategy, [int(finished)])[0]:
+            print(f"The run in {FLAGS.output_dir} is finished.")
+            return
+        if chief:
+            _, problem = attempt(run.begin)
+        agree(strategy, problem)
+        if chief:
+            describe(recipe, data, model, batches)
     except distribution.WorkerLost as error:
         lost(error)
-    if finished:
-        print(f"The run in {FLAGS.output_dir} is finished.")
-        return
     try:
         train(recipe, data, batches, model, run)
         if chief:
