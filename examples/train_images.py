@@ -25,12 +25,10 @@ nothing: choose on a folder `validation`, or with --validation_fraction.
 """
 
 import dataclasses
-import json
 import os
 import re
 import sys
 import warnings
-import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -403,8 +401,7 @@ def make_batches(recipe, data):
 
 def train(recipe, data, batches, model, run):
     """Trains, from the last backup on where there is one."""
-    folder = os.path.join(FLAGS.output_dir, "backup")
-    saver = backup.Backup(folder, FLAGS.backup_every, minutes=10)
+    saver = backup.Backup(backup_folder(), FLAGS.backup_every, minutes=10)
     first = [callbacks.Progress(recipe.steps), runs.SaveMetrics(run)]
     try:
         model.fit(
@@ -423,6 +420,11 @@ def train(recipe, data, batches, model, run):
         sys.exit(130)
 
 
+def backup_folder():
+    """Where all workers find the backups."""
+    return os.path.join(FLAGS.output_dir, "backup")
+
+
 def lost(error):
     """Ends a worker of which another is gone."""
     print(f"{NAME}: {error}\n{resume_hint()}", file=sys.stderr, flush=True)
@@ -431,8 +433,7 @@ def lost(error):
 
 def resume_hint():
     """From which step --resume would go on."""
-    folder = os.path.join(FLAGS.output_dir, "backup")
-    known = backup.Backup(folder).backups()
+    known = backup.Backup(backup_folder()).backups()
     if not known:
         return "There is no backup: --resume would begin anew."
     return f"--resume goes on after step {known[-1][0]:,}."
@@ -623,10 +624,8 @@ def main(argv):
             prepare, strategy, chief
         )
         agree(strategy, problem)
-        known = json.dumps(settings_of(recipe, data), sort_keys=True)
-        if not distribution.same_everywhere(
-            strategy, zlib.crc32(known.encode())
-        ):
+        settings = settings_of(recipe, data)
+        if not distribution.same_everywhere(strategy, settings):
             sys.exit(f"{NAME}: all workers must have the same flags and data.")
         finished = chief and model is None
         if distribution.sum_over_workers(strategy, [int(finished)])[0]:

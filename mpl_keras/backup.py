@@ -17,7 +17,6 @@ import threading
 import time
 import warnings
 import zipfile
-import zlib
 from typing import Any
 
 import keras
@@ -151,8 +150,7 @@ class Backup(keras.callbacks.Callback):
         variables = distribution.state_variables(model)
         if self._chief:
             self._check_folder(sum(_size(v) for v in variables))
-        known = json.dumps(self._fingerprint, sort_keys=True).encode()
-        if not distribution.same_everywhere(self._strategy, zlib.crc32(known)):
+        if not distribution.same_everywhere(self._strategy, self._fingerprint):
             raise ValueError(
                 "All workers must train the same model on the same data, with "
                 "the same seeds and batch sizes. Received: other settings in "

@@ -8,6 +8,8 @@ With one replica every function here is the identity, or Keras's own way.
 
 import contextlib
 import functools
+import json
+import zlib
 
 import keras
 import tensorflow as tf
@@ -21,7 +23,6 @@ _LOST = (
     tf.errors.UnavailableError,
 )
 _LOST_TEXT = "Collective ops is aborted by"
-
 
 # sysexits.h: a failure that is gone when it is tried again.
 EXIT_RESTART = 75
@@ -235,8 +236,9 @@ def sum_over_workers(strategy, numbers: list[int]) -> list[int]:
         return [int(number) for number in sums.numpy()]
 
 
-def same_everywhere(strategy, number: int) -> bool:
-    """Whether all workers have the same number; all must ask."""
+def same_everywhere(strategy, value) -> bool:
+    """Whether all workers have the same JSON-able value; all must ask."""
+    number = zlib.crc32(json.dumps(value, sort_keys=True).encode())
     chief = is_chief(strategy)
     first = sum_over_workers(strategy, [number if chief else 0])[0]
     return sum_over_workers(strategy, [int(number != first)])[0] == 0
@@ -457,20 +459,23 @@ class DistributedModel(keras.Model):
 
     def _wishing(self, run):
         """Trains, and tells all workers what any of them wants."""
-        alone = num_workers(self.distribute_strategy) == 1
+        none = tf.zeros(len(WISHES))
+
+        def train_alone(iterator):
+            return run(iterator, none)[0]
 
         def train(iterator):
             own = [float(self.wishes[name]) for name in WISHES]
             logs, shares = run(iterator, tf.constant(own))
-            if not alone:  # else the device would be waited for in each step
-                shares = shares.numpy()
-                self.granted = {
-                    name: share > 0
-                    for name, share in zip(WISHES, shares, strict=True)
-                }
+            shares = shares.numpy()
+            self.granted = {
+                name: share > 0
+                for name, share in zip(WISHES, shares, strict=True)
+            }
             return logs
 
-        return train
+        alone = num_workers(self.distribute_strategy) == 1
+        return train_alone if alone else train
 
     def _spread_seeds(self):
         """Lets random layers draw other numbers on each replica.

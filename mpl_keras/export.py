@@ -31,7 +31,7 @@ def check_folder(path, overwrite: bool = False, argument="path") -> str:
             f"`{argument}` must be a folder. Received: {argument}={path}, "
             "which is a file"
         )
-    if _occupied(path) and not (overwrite and os.path.isdir(path)):
+    if _occupied(path) and not overwrite:
         raise FileExistsError(
             f"`{argument}` must be a new or empty folder, unless overwriting "
             f"is asked for. Received: {argument}={path}"

@@ -399,6 +399,8 @@ def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
     next((root / "labeled/3 ß").iterdir()).unlink()
     with pytest.raises(SystemExit, match="labeled_images was 20, is 19"):
         start(*arguments, "--resume")
+    with pytest.raises(SystemExit, match="seed was 0, is 5"):
+        start(*arguments, "--resume", "--seed=5")
 
 
 def test_workers_go_on_after_one_was_killed(tmp_path):

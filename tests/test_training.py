@@ -463,20 +463,26 @@ def test_uda_is_mpls_teacher_without_a_student():
     assert_equal(values(uda.model.weights), values(model.teacher.weights), 1e-6)
 
 
+def without_chance(form, **options):
+    """The same model each time, which draws no random numbers."""
+    keras.utils.set_random_seed(1)
+    model = MetaPseudoLabels(
+        make_net(0.0),
+        make_net(0.0),
+        feedback=form(),
+        pseudo_labels="soft" if "soft" in form.kinds else "argmax",
+    )
+    model.compile(
+        keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), **options
+    )
+    return model
+
+
 @pytest.mark.parametrize("form", FEEDBACKS)
 def test_xla_and_eager_agree_with_the_graph(form):
     # Nothing in the step prevents XLA from compiling it.
     def train(**options):
-        keras.utils.set_random_seed(1)
-        model = MetaPseudoLabels(
-            make_net(0.0),
-            make_net(0.0),
-            feedback=form(),
-            pseudo_labels="soft" if "soft" in form.kinds else "argmax",
-        )
-        model.compile(
-            keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1), **options
-        )
+        model = without_chance(form, **options)
         for seed in range(3):
             model.train_on_batch(*make_batch(seed))
         return values(model.teacher.weights) + values(model.averaged.weights)
@@ -509,14 +515,7 @@ def test_xla_compiles_the_sampling():
 def first_step(form, policy):
     """A model after one step, and what that reported."""
     keras.config.set_dtype_policy(policy)
-    keras.utils.set_random_seed(1)
-    model = MetaPseudoLabels(
-        make_net(0.0),
-        make_net(0.0),
-        feedback=form(),
-        pseudo_labels="soft" if "soft" in form.kinds else "argmax",
-    )
-    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    model = without_chance(form)
     return model, model.train_on_batch(*make_batch(), return_dict=True)
 
 
