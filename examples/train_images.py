@@ -47,10 +47,12 @@ from mpl_keras import (
     distribution,
     export,
     finetune,
+    model_card,
     pipeline,
     recipes,
     report,
     runs,
+    serving,
 )
 
 NAME = os.path.basename(__file__)
@@ -223,34 +225,31 @@ def load_data(verbose):
     name = FLAGS.dataset or (recipe and recipe.dataset)
     if name is None:
         raise ValueError("--dataset or --recipe must be given.")
-    common = {
-        "num_labeled": given("num_labeled", recipe),
+    data = datasets.images(
+        name,
+        unreadable=FLAGS.unreadable,
+        data_dir=FLAGS.data_dir,
+        download=FLAGS.download,
+        verbose=verbose,
+        **data_options(name, recipe),
+    )
+    if recipe is not None:
+        return data, recipe
+    return data, default_recipe(min(shape_of(data)[:2]), data.num_classes)
+
+
+def data_options(name, recipe):
+    """What decides which images there are, and in which form."""
+    num_labeled = given("num_labeled", recipe)
+    if os.path.isdir(name):
+        num_labeled = FLAGS.num_labeled  # by default all that are sorted
+    return {
+        "num_labeled": num_labeled,
+        "image_size": given("image_size", recipe),
         "seed": FLAGS.seed,
         "validation_fraction": FLAGS.validation_fraction,
         "labeled_in_unlabeled": FLAGS.labeled_in_unlabeled,
     }
-    size = given("image_size", recipe)
-    if os.path.isdir(name):
-        if not FLAGS.recipe or FLAGS.num_labeled is None:
-            common["num_labeled"] = FLAGS.num_labeled  # all that are sorted
-        data = datasets.from_folder(
-            name,
-            image_size=size,
-            unreadable=FLAGS.unreadable,
-            verbose=verbose,
-            **common,
-        )
-    elif name == "digits":
-        if common["num_labeled"] is None:
-            common["num_labeled"] = 10
-        data = datasets.digits(dtype="uint8", **common)
-    elif os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
-        raise ValueError(f"--dataset must be a folder that exists: {name}")
-    else:
-        data = from_tfds(name, size, common)
-    if recipe is not None:
-        return data, recipe
-    return data, default_recipe(min(shape_of(data)[:2]), data.num_classes)
 
 
 def default_recipe(side, num_classes):
@@ -273,25 +272,6 @@ def default_recipe(side, num_classes):
             f"{backbone}, --steps={changes['steps']}, small batches"
         )
     return dataclasses.replace(recipes.get(name), **changes)
-
-
-def from_tfds(name, size, common):
-    """A data set of TensorFlow Datasets; its errors name folders too."""
-    try:
-        return datasets.from_tfds(
-            name,
-            image_size=size,
-            data_dir=FLAGS.data_dir,
-            download=FLAGS.download,
-            **common,
-        )
-    except ValueError as error:
-        if "must be a data set of" not in str(error):
-            raise
-        raise ValueError(
-            "--dataset must be a folder that exists, digits, or a name of a "
-            f"data set: {error}"
-        ) from error
 
 
 def shape_of(data):
@@ -321,8 +301,11 @@ def settings_of(recipe, data):
         "precision",
     ):
         settings[name] = FLAGS[name].value
+    name = FLAGS.dataset or recipe.dataset
+    begin = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
     return settings | {
-        "dataset": FLAGS.dataset or recipe.dataset,
+        "dataset": name,
+        "data_options": data_options(name, begin),
         "class_names": data.class_names,
         "labeled_images": len(data.labeled[1]),
         "unlabeled_images": len(data.unlabeled),
@@ -444,6 +427,7 @@ def message(error):
     text = str(error)
     for name, flag in (
         ("`path`", "--dataset"),
+        ("`name`", "--dataset"),
         ('unreadable="leave_out"', "--unreadable=leave_out"),
         ("unless overwriting is asked for", "unless with --resume"),
         ("`steps_per_epoch`", "--evaluate_every"),
@@ -468,16 +452,14 @@ def views_of(recipe, data):
 
 def write_results(recipe, data, model, run):
     """Measures the networks, and writes all that is left of the run."""
-    name = "student" if FLAGS.method == "mpl" else "network"
-    networks = {f"averaged {name}": model.averaged}
-    if FLAGS.method == "mpl":
-        networks |= {"student as trained": model.student}
-        networks |= {"teacher": model.teacher}
-    # What matters most comes first: there may be no room for all.
-    outputs = {
-        f"{name}.keras": model.averaged.save,
-        name: lambda path: model.averaged.export(path, verbose=False),
-    }
+    mpl = FLAGS.method == "mpl"
+    name = "student" if mpl else "network"
+    averaged = f"averaged {name}"
+    networks = {averaged: (name, model.averaged)}
+    as_trained = model.student if mpl else model.model
+    networks[f"{name} as trained"] = f"{name}_as_trained", as_trained
+    if mpl:
+        networks["teacher"] = "teacher", model.teacher
     if FLAGS.finetune and recipe.finetune_steps:
         tuned = finetune.finetune(
             model,
@@ -488,9 +470,24 @@ def write_results(recipe, data, model, run):
             views="weak",
             seed=FLAGS.seed,
         )
-        networks["finetuned"] = tuned
-        outputs["finetuned.keras"] = tuned.save
-        outputs["finetuned"] = lambda path: tuned.export(path, verbose=False)
+        networks["finetuned"] = "finetuned", tuned
+    # What matters most comes first: there may be no room for all.
+    outputs = {}
+    for stem, network in networks.values():
+        outputs[f"{stem}.keras"] = writer(network, data, "keras")
+    for label in (averaged, "finetuned"):
+        if label in networks:
+            stem, network = networks[label]
+            outputs[stem] = writer(network, data, "tf_saved_model")
+            facts = {
+                "network": label,
+                "trained_steps": recipe.steps,
+                "format": "tf_saved_model",
+                "settings": settings_of(recipe, data),
+            }
+            outputs[f"{stem}.md"] = export.text_writer(
+                model_card.text(network, data, facts)
+            )
     outputs["curves.png"] = lambda path: report.plot_curves(
         run.metrics(),
         f"{FLAGS.method}, seed {FLAGS.seed}",
@@ -499,7 +496,7 @@ def write_results(recipe, data, model, run):
     )
     accuracies = {}
     if data.test is not None:
-        for label, network in networks.items():
+        for label, (_, network) in networks.items():
             counts = report.confusion_matrix(
                 network, data.test, data.num_classes
             )
@@ -520,6 +517,11 @@ def write_results(recipe, data, model, run):
     write_all(run, outputs)
 
 
+def writer(network, data, format):
+    """What writes a network so that it classifies images alone."""
+    return lambda path: serving.convert(network, path, data, format)
+
+
 def write_all(run, outputs):
     """Writes what can be written, and says what could not."""
     missing = {}
@@ -528,13 +530,13 @@ def write_all(run, outputs):
             break
         try:
             run.write(name, write)
-        except (OSError, tf.errors.OpError) as error:
+        except (OSError, ValueError, tf.errors.OpError) as error:
             missing[name] = error
     if missing:
         sys.exit(
             f"{NAME}: not written to {run.path}: "
             + "; ".join(f"{name} ({why})" for name, why in missing.items())
-            + f". The rest is there. Make room: {resume_hint()}"
+            + f". The rest is there. Once there is room: {resume_hint()}"
         )
     print(f"wrote {', '.join(outputs)} to {run.path}")
 

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras import arguments, augment, checks, sources
+from mpl_keras.preprocessing import ImagePreprocessing
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class SemiSupervisedData:
         unlabeled_labels: The true classes of `unlabeled` where they are known,
             to measure pseudo labels with, never to train on; or None.
         views: Weak and strong views that fit this data, or None.
+        image_scale: What 8-bit values were multiplied with to make images of
+            floats, such as 1/255; None where it is not known.
 
     Example:
     >>> x = np.zeros((10, 3), "float32")
@@ -44,6 +47,30 @@ class SemiSupervisedData:
     class_names: tuple[str, ...]
     unlabeled_labels: np.ndarray | None = None
     views: augment.Views | None = None
+    image_scale: float | None = None
+
+    @property
+    def preprocessing(self) -> ImagePreprocessing | None:
+        """From uint8 images of any size to what networks take.
+
+        None where the examples are no images, or images of floats whose
+        `image_scale` is not known.
+
+        Example:
+        >>> x = np.zeros((4, 32, 32, 3), "uint8")
+        >>> data = from_arrays(x[:2], [0, 1], x[2:])
+        >>> data.preprocessing.input_shape
+        (32, 32, 3)
+        """
+        x = self.unlabeled
+        shape = getattr(x, "shape", ())
+        if len(shape) != 4 or shape[-1] not in (1, 3):
+            return None
+        scale = 1.0 if tf.as_dtype(x.dtype) == tf.uint8 else self.image_scale
+        if scale is None:
+            return None
+        *size, channels = getattr(x, "view_shape", shape[1:])
+        return ImagePreprocessing(tuple(size), channels, shape[1:3], scale)
 
     def __repr__(self) -> str:
         """The sizes, because the arrays would fill the screen."""
@@ -67,6 +94,7 @@ def from_arrays(
     views: augment.Views | None = None,
     unlabeled_labels: Any = None,
     labeled_in_unlabeled: bool = True,
+    image_scale: float | None = None,
 ) -> SemiSupervisedData:
     """Data from arrays in memory.
 
@@ -86,6 +114,7 @@ def from_arrays(
         labeled_in_unlabeled: True appends the labeled examples to the unlabeled
             ones; say False if `x_unlabeled` holds them already, or must not.
             Nothing is ever removed from `x_unlabeled`.
+        image_scale: See `SemiSupervisedData`.
 
     Raises:
         ValueError: An array is not what it must be, or a class has no example.
@@ -121,6 +150,7 @@ def from_arrays(
         class_names=class_names,
         unlabeled_labels=unlabeled_labels,
         views=views or augment.default_views(unlabeled),
+        image_scale=image_scale,
     )
 
 

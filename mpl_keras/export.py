@@ -84,6 +84,16 @@ def write_whole(filepath, write: Callable[[str], None]) -> None:
         os.replace(target, filepath)
 
 
+def text_writer(text: str) -> Callable[[str], None]:
+    """What writes a text to a path, for `write_whole`."""
+
+    def write(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    return write
+
+
 def json_writer(value) -> Callable[[str], None]:
     """What writes a value as JSON to a path, for `write_whole`.
 
@@ -91,13 +101,7 @@ def json_writer(value) -> Callable[[str], None]:
     >>> path = os.path.join(tempfile.mkdtemp(), "a.json")
     >>> write_whole(path, json_writer({"a": 1}))
     """
-
-    def write(path):
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(value, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-
-    return write
+    return text_writer(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_network(
@@ -115,12 +119,22 @@ def write_network(
     Raises:
         FileExistsError: If there is something, and `overwrite` is False.
     """
+    check_free(filepath, overwrite)
+    write_whole(filepath, lambda path: network.export(path, *args, **kwargs))
+
+
+def check_free(filepath, overwrite: bool = False) -> None:
+    """Raises `FileExistsError` if there is something that is to stay.
+
+    Args:
+        filepath: A file or folder.
+        overwrite: Whether it may be replaced.
+    """
     if _occupied(filepath) and not overwrite:
         raise FileExistsError(
             "`filepath` must not exist or be an empty folder, unless "
             f"`overwrite=True`. Received: filepath={filepath}"
         )
-    write_whole(filepath, lambda path: network.export(path, *args, **kwargs))
 
 
 def _occupied(path):

@@ -54,7 +54,7 @@ def find(path):
         if not os.path.isdir(folder):
             continue
         if part == "unlabeled":
-            for file in _walk(folder, path, problems):
+            for file in walk(folder, path, problems):
                 entries.append(File(file, part, -1))
             continue
         names = _folders(folder)
@@ -67,7 +67,7 @@ def find(path):
                 stacklevel=3,
             )
         for name in names:
-            for file in _walk(os.path.join(folder, name), path, problems):
+            for file in walk(os.path.join(folder, name), path, problems):
                 entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
 
@@ -122,15 +122,21 @@ def _is_litter(name):
     return name.startswith(".") or name.lower() in _LITTER
 
 
-def _walk(folder, root, problems):
-    """Files below a folder, sorted; links that leave the root are problems."""
+def walk(folder, root, problems):
+    """Files below a folder, sorted; links that leave the root are problems.
+
+    Args:
+        folder: Where to look; hidden files are passed over.
+        root: Links must not leave it.
+        problems: A dict, to which paths that are no file, and why, are added.
+    """
     inside = os.path.realpath(root) + os.sep
 
     def fail(error):
         problems[error.filename] = f"cannot be opened: {error.strerror}"
 
     found = []
-    if not os.path.realpath(folder).startswith(inside):
+    if not (os.path.realpath(folder) + os.sep).startswith(inside):
         problems[folder] = "is a link that leaves the folder"
         return found
     for where, folders, names in os.walk(folder, onerror=fail):

@@ -132,18 +132,18 @@ def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     Bilinear, antialiased; an image of that size is returned as it is.
 
     Args:
-        image: uint8, [any height, any width, channels].
+        image: uint8, [any height, any width, channels], or a batch of these.
         height: Of the result.
         width: Of the result.
 
     Returns:
-        uint8, [height, width, channels].
+        uint8, [height, width, channels], or a batch.
 
     Example:
     >>> cover(tf.zeros([10, 30, 3], tf.uint8), 5, 5).shape
     TensorShape([5, 5, 3])
     """
-    size = tf.shape(image)[:2]
+    size = tf.shape(image)[-3:-1]
 
     def scaled():
         target = tf.constant([height, width])
@@ -153,7 +153,7 @@ def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
         keep = tf.minimum(size, tf.cast(most, tf.int32))
         keep += (size - keep) % 2  # the centre stays where it is
         top, left = tf.unstack((size - keep) // 2)
-        part = image[top : top + keep[0], left : left + keep[1]]
+        part = image[..., top : top + keep[0], left : left + keep[1], :]
         new = tf.cast(
             tf.math.ceil(factor * tf.cast(keep, tf.float64)), tf.int32
         )
@@ -163,12 +163,14 @@ def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
         )
         values = tf.image.resize(part, new, antialias=True)
         top, left = tf.unstack((new - target) // 2)
-        values = values[top : top + height, left : left + width]
+        values = values[..., top : top + height, left : left + width, :]
         return tf.saturate_cast(tf.round(values), tf.uint8)
 
     same = tf.reduce_all(size == [height, width])
     image = tf.cond(same, lambda: image, scaled)
-    return tf.ensure_shape(image, (height, width, image.shape[-1]))
+    return tf.ensure_shape(
+        image, (*image.shape[:-3], height, width, image.shape[-1])
+    )
 
 
 def forms(

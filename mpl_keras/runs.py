@@ -21,7 +21,8 @@ _METRICS = "metrics.csv"
 # As `export.write_whole` names the folder in which it writes.
 _HALF = re.compile(
     r"\.((settings|results)\.json|metrics\.csv|(curves|confusion_matrix)\.png"
-    r"|(student|network|finetuned)(\.keras)?)\.[a-z0-9_]{8}"
+    r"|(student|network|finetuned)(\.keras|\.md)?"
+    r"|(student_as_trained|network_as_trained|teacher)\.keras)\.[a-z0-9_]{8}"
     rf"|{re.escape(locks.FILE)}"
 )
 

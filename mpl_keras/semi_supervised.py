@@ -22,9 +22,11 @@ from mpl_keras import (
     networks,
     safeguard,
     schedules,
+    serving,
 )
 
 VIEWS = ("labeled", "weak", "strong")
+NETWORKS = ("teacher", "student", "model")  # that are trained, as attributes
 
 
 class SemiSupervisedModel(distribution.DistributedModel):
@@ -147,24 +149,71 @@ class SemiSupervisedModel(distribution.DistributedModel):
         del training
         return self.averaged(inputs, training=False)
 
-    def export(self, filepath, *args, overwrite: bool = False, **kwargs):
-        """Writes the averaged network as a SavedModel, or as Keras can.
+    def export(
+        self,
+        filepath,
+        format: str = "tf_saved_model",
+        *,
+        data=None,
+        network: str = "averaged",
+        overwrite: bool = False,
+        **kwargs,
+    ):
+        """Writes a network as people deploy it; it needs no mpl_keras then.
 
-        The result needs neither mpl_keras nor Keras to be served.
+        With `data`, images of any size (a SavedModel: also files) go in, and
+        probabilities and class names come out; a model card is written beside.
+        See `serving.write_classifier`. Without, it is the bare network, from
+        its inputs to logits, as `keras.Model.export` writes it.
 
         Args:
             filepath: Folder (SavedModel) or file to write. It appears when it
                 is complete.
-            *args: `keras.Model.export`'s.
+            format: "tf_saved_model", "litert", "litert_int8", "onnx" or
+                "keras"; without `data`, what `keras.Model.export` knows.
+            data: What it was trained on, a `SemiSupervisedData` of images.
+            network: "averaged", or the name of a network that was trained.
             overwrite: Whether to replace what is there.
-            **kwargs: `keras.Model.export`'s, such as `format`.
+            **kwargs: `keras.Model.export`'s, without `data`.
 
         Raises:
             FileExistsError: If there is something at `filepath`, and it is not
                 to be overwritten.
+            ImportError: What the format needs is not installed.
+            ValueError: No such network or format, or what is written would
+                not give what the network gives.
         """
-        export.write_network(
-            self.averaged, filepath, *args, overwrite=overwrite, **kwargs
+        trained = [name for name in NETWORKS if hasattr(self, name)]
+        arguments.choice("network", network, ("averaged", *trained))
+        chosen = getattr(self, network)
+        if data is None:
+            export.write_network(
+                chosen, filepath, format, overwrite=overwrite, **kwargs
+            )
+            return
+        if kwargs:
+            raise TypeError(
+                f"`export` with `data` takes no {', '.join(kwargs)}."
+            )
+        serving.write_classifier(
+            chosen,
+            filepath,
+            data,
+            format=format,
+            overwrite=overwrite,
+            facts={
+                "network": self._describe(network),
+                "trained_steps": int(self.step.numpy()),
+            },
+        )
+
+    def _describe(self, network):
+        """A network in words."""
+        if network == "averaged":
+            of = "student" if hasattr(self, "student") else "network"
+            return f"averaged {of}, ema_momentum {self.ema_momentum:g}"
+        return {"model": "network", "student": "student as trained"}.get(
+            network, network
         )
 
     # The loss of UDA.
@@ -475,7 +524,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             )
         networks = {
             name: getattr(self, name)
-            for name in ("teacher", "student", "model")
+            for name in NETWORKS
             if hasattr(self, name)
         }
         sizes = {}

@@ -1,0 +1,184 @@
+"""A page that says what a network is, what it was trained on, how good it is.
+
+After [Mitchell et al., 2019, Model Cards for Model
+Reporting](https://arxiv.org/abs/1810.03993), as far as a program knows it.
+"""
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from mpl_keras import checks, measures
+from mpl_keras.data import SemiSupervisedData
+
+_SHOWN = 50  # classes
+_VERSIONS = ("mpl_keras", "keras", "tensorflow")
+
+
+def text(
+    network: keras.Model,
+    data: SemiSupervisedData,
+    facts: Mapping[str, Any] | None = None,
+) -> str:
+    """The model card of a network, in Markdown.
+
+    Its accuracy is measured on the test examples, or on those for validation,
+    with Wilson's 95 % interval.
+
+    Args:
+        network: From inputs to logits.
+        data: What it was trained on.
+        facts: What else is known: "network", which one it is; "trained_steps";
+            "format" and "check", as `serving` knows them; "settings", a
+            mapping. What is not there is left out.
+
+    Returns:
+        Markdown.
+
+    Example:
+    >>> from mpl_keras import datasets
+    >>> data = datasets.two_moons()
+    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    >>> print(text(net, data, {"trained_steps": 0})[:17])
+    # Classifier of 2
+    """
+    facts = dict(facts or {})
+    parts = [
+        _heading(network, data, facts),
+        _accuracy(network, data),
+        _training(data, facts),
+        _table("Settings", facts.get("settings") or {}),
+        _limits(data),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _heading(network, data, facts):
+    lines = [f"# Classifier of {data.num_classes} classes"]
+    if facts.get("trained_steps") == 0:
+        lines.append(
+            "> **Warning: this network was never trained.** What it says is "
+            "chance."
+        )
+    about = {"Network": facts.get("network", network.name)}
+    about["Parameters"] = f"{network.count_params():,}"
+    if data.preprocessing is not None:
+        height, width, channels = data.preprocessing.input_shape
+        color = "grey" if channels == 1 else "RGB"
+        about["Images"] = (
+            f"{height} x {width} pixels, {color}; others are scaled to cover "
+            "that, and their centre is taken"
+        )
+    if facts.get("format"):
+        about["Format"] = facts["format"]
+    found = facts.get("check")
+    if found is not None:
+        about["Compared with the network"] = (
+            f"on {found.images} images: {100 * found.agreement:.1f} % the same "
+            f"class, probabilities differ by at most {found.difference:.1e}"
+        )
+    about["Written"] = datetime.date.today().isoformat()
+    about["Versions"] = ", ".join(
+        [f"Python {platform.python_version()}"]
+        + [f"{name} {_version(name)}" for name in _VERSIONS]
+    )
+    lines.append(_rows(about))
+    names = [_cell(name) for name in data.class_names[:_SHOWN]]
+    more = data.num_classes - len(names)
+    lines.append(
+        "Classes, in the order of the probabilities: "
+        + ", ".join(names)
+        + (f", and {more} more." if more else ".")
+    )
+    return "\n\n".join(lines)
+
+
+def _accuracy(network, data):
+    """Measured now, on what tests; else on what validates."""
+    batches, name = data.test, "test"
+    if batches is None:
+        batches, name = data.validation, "validation"
+    if batches is None:
+        return "## Accuracy\n\nNot measured: there were no examples to test on."
+    right = total = 0
+    for x, y in batches:
+        predicted = np.asarray(network.predict_on_batch(x)).argmax(axis=-1)
+        right += int((predicted == checks.class_ids(y.numpy())).sum())
+        total += len(predicted)
+    low, high = measures.wilson_interval(right, total)
+    lines = [
+        "## Accuracy",
+        f"{100 * right / total:.2f} % of {total:,} {name} examples (95 % "
+        f"interval: {100 * low:.2f} to {100 * high:.2f} %).",
+    ]
+    if name == "validation":
+        lines.append(
+            "Settings may have been chosen on these examples: on others expect "
+            "less."
+        )
+    return "\n\n".join(lines)
+
+
+def _training(data, facts):
+    counts = np.bincount(
+        checks.class_ids(np.asarray(data.labeled[1])),
+        minlength=data.num_classes,
+    )
+    rows = {
+        "Labeled examples": f"{checks.num_examples(data.labeled[1]):,}",
+        "Of each class": _range(counts),
+        "Unlabeled examples": f"{checks.num_examples(data.unlabeled):,}",
+    }
+    steps = facts.get("trained_steps")
+    if steps is not None:
+        rows["Steps"] = f"{steps:,}"
+    return "## Training\n\n" + _rows(rows)
+
+
+def _range(counts):
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _limits(data):
+    return (
+        "## Limits\n\n"
+        "The accuracy holds for pictures like those that it was measured on. "
+        f"With {checks.num_examples(data.labeled[1]):,} labels, errors in "
+        "labels weigh much. Probabilities are those of a softmax, and are not "
+        "calibrated: a network trained on pseudo labels tends to be too sure. "
+        "An image of none of the classes is given one of them all the same."
+    )
+
+
+def _table(title, values):
+    if not values:
+        return ""
+    return f"## {title}\n\n" + _rows(values)
+
+
+def _rows(values):
+    lines = ["| | |", "|---|---|"]
+    lines += [f"| {_cell(k)} | {_cell(v)} |" for k, v in values.items()]
+    return "\n".join(lines)
+
+
+def _cell(value):
+    """Text that Markdown shows as it is."""
+    out = "".join(
+        f"\\{char}" if char in "\\`*_{}[]<>|#~$" else char
+        for char in str(value)
+    )
+    return " ".join(out.split())
+
+
+def _version(package):
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
