@@ -93,6 +93,10 @@ ROOMS = {
         "pipeline",
         "semi_supervised",
     ),
+    "measures": (),
+    "mosaic": (),
+    "canvas": (),
+    "figures": ("canvas", "measures", "mosaic"),
     "report": ("checks",),
     "runs": ("export", "locks"),
     # The models.
