@@ -97,6 +97,17 @@ ROOMS = {
     "mosaic": (),
     "canvas": (),
     "figures": ("canvas", "measures", "mosaic"),
+    # While it trains.
+    "events": (),
+    "scalars": ("networks",),
+    "snapshots": ("checks", "data", "figures", "measures", "sources"),
+    "tensorboard": (
+        "arguments",
+        "distribution",
+        "events",
+        "scalars",
+        "snapshots",
+    ),
     "report": ("checks",),
     "runs": ("export", "locks"),
     # The models.
