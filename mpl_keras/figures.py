@@ -99,7 +99,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
         xlabel="predicted", ylabel="true", title=canvas.text(title, 11 * side)
     )
     if not few:
-        figure.colorbar(image, label="share of the true class")
+        figure.colorbar(image, label="share of the true class", shrink=0.76)
         return figure
     size = 8 if len(counts) <= 12 else 7
     for (row, column), count in np.ndenumerate(counts):
