@@ -25,6 +25,7 @@ nothing: choose on a folder `validation`, or with --validation_fraction.
 """
 
 import dataclasses
+import importlib.util
 import os
 import re
 import sys
@@ -53,6 +54,7 @@ from mpl_keras import (
     report,
     runs,
     serving,
+    tensorboard,
 )
 
 NAME = os.path.basename(__file__)
@@ -164,6 +166,9 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_bool(
     "deterministic", False, "The same bits on a GPU too, which is slower."
+)
+flags.DEFINE_bool(
+    "tensorboard", True, "Write what `tensorboard --logdir` shows."
 )
 flags.DEFINE_integer(
     "seed", 0, "Of split, networks, order and views.", lower_bound=0
@@ -385,13 +390,16 @@ def make_batches(recipe, data):
 def train(recipe, data, batches, model, run):
     """Trains, from the last backup on where there is one."""
     saver = backup.Backup(backup_folder(), FLAGS.backup_every, minutes=10)
-    first = [callbacks.Progress(recipe.steps), runs.SaveMetrics(run)]
+    first = []
+    if run is not None:
+        first = [callbacks.Progress(recipe.steps), runs.SaveMetrics(run)]
+        first += watching(recipe, data)
     try:
         model.fit(
             batches,
             epochs=recipe.steps // batches.steps_per_epoch,
             validation_data=data.validation or data.test,
-            callbacks=[*(first if run is not None else []), saver],
+            callbacks=[*first, saver],
             verbose=0,
         )
     except distribution.WorkerLost as error:
@@ -401,6 +409,23 @@ def train(recipe, data, batches, model, run):
     except KeyboardInterrupt:
         print(f"\nStopped. {resume_hint()}")
         sys.exit(130)
+
+
+def watching(recipe, data):
+    """What shows the training in TensorBoard, if it is to be."""
+    if not FLAGS.tensorboard:
+        return []
+    settings = settings_of(recipe, data)
+    del settings["class_names"]
+    # Without it there is nothing to show them with, and the rest is written.
+    known = importlib.util.find_spec("tensorboard") is not None
+    return [
+        tensorboard.TensorBoard(
+            os.path.join(FLAGS.output_dir, "tensorboard"),
+            data=data,
+            hyperparameters=settings if known else None,
+        )
+    ]
 
 
 def backup_folder():

@@ -41,6 +41,7 @@ from mpl_keras import (  # noqa: E402
     report,
     runs,
     schedules,
+    tensorboard,
     wide_resnet,
 )
 from mpl_keras.meta_pseudo_labels import MetaPseudoLabels  # noqa: E402
@@ -66,5 +67,6 @@ __all__ = [
     "report",
     "runs",
     "schedules",
+    "tensorboard",
     "wide_resnet",
 ]

@@ -196,7 +196,8 @@ def _evaluation(pair, reference, num_classes, argument):
 def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
     """Batches (x, y) in order, for Keras's `evaluate`.
 
-    The dataset has an attribute `num_examples`.
+    The dataset has the attributes `num_examples`, and `read`, which returns
+    some of them by their numbers.
 
     Args:
         x: Arrays or sources.
@@ -216,7 +217,7 @@ def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
         .map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .prefetch(tf.data.AUTOTUNE)
     )
-    dataset.num_examples = checks.num_examples(x)
+    dataset.num_examples, dataset.read = checks.num_examples(x), read
     return dataset
 
 

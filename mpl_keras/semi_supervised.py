@@ -47,9 +47,12 @@ class SemiSupervisedModel(distribution.DistributedModel):
         bad_steps: How many steps had a loss or gradient that was not finite,
             and were undone.
         bad_steps_limit: After so many in a row training stops.
+        examples_per_step: Labeled and unlabeled examples that a step of `fit`
+            trains on, where the data say how many; or None.
     """
 
     bad_steps_limit = 20
+    examples_per_step = None
 
     def __init__(
         self,
@@ -475,6 +478,8 @@ class SemiSupervisedModel(distribution.DistributedModel):
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
             batches.check(*data, self.num_classes)
             self._check_classes(x)
+            sizes = [_batch_size(data[0][view]) for view in VIEWS[:2]]
+            self.examples_per_step = None if None in sizes else sum(sizes)
         elif isinstance(x, dict):
             y = self._checked_labels(x, y, kwargs.get("sample_weight"))
         if kwargs.get("validation_split"):
@@ -531,8 +536,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         if isinstance(x, tf.data.Dataset):
             views = x.element_spec[0]
             for name in ("labeled", "weak"):
-                leaf = tf.nest.flatten(views[name])[0]
-                sizes[f"{name} batch size"] = leaf.shape[0]
+                sizes[f"{name} batch size"] = _batch_size(views[name])
         distribution.check_replicas(self, networks, sizes)
 
     def _resume(self, x, callbacks, kwargs):
@@ -756,6 +760,11 @@ def weighted_mean(values, sample_weight):
         weight = tf.cast(sample_weight, values.dtype)
         values *= tf.reshape(weight, tf.shape(values))
     return tf.reduce_mean(values)
+
+
+def _batch_size(spec):
+    """How many examples, where it is known."""
+    return tf.nest.flatten(spec)[0].shape[0]
 
 
 def _steps_per_epoch(dataset, kwargs):

@@ -48,10 +48,12 @@ ROOMS = {
     # Data: examples by number, from files, arrays and tables; then batches.
     "sources": (),
     "images": ("arguments", "augment", "sources"),
+    "decoding": (),
+    "preprocessing": ("arguments", "decoding", "images"),
     "records": (),
     "splits": ("arguments", "checks"),
     "columns": (),
-    "data": ("arguments", "augment", "checks", "sources"),
+    "data": ("arguments", "augment", "checks", "preprocessing", "sources"),
     "tables": ("arguments", "augment", "columns", "data", "splits"),
     "folder_files": ("images",),
     "folders": (
@@ -84,6 +86,19 @@ ROOMS = {
     "locks": (),
     # After training.
     "export": (),
+    "classifiers": ("preprocessing",),
+    "prediction": ("arguments", "classifiers", "images", "preprocessing"),
+    "conversion": ("arguments", "classifiers", "preprocessing"),
+    "model_card": ("checks", "data", "measures"),
+    "serving": (
+        "classifiers",
+        "conversion",
+        "data",
+        "export",
+        "model_card",
+        "networks",
+        "sources",
+    ),
     "finetune": (
         "arguments",
         "averaging",
@@ -92,6 +107,21 @@ ROOMS = {
         "networks",
         "pipeline",
         "semi_supervised",
+    ),
+    "measures": (),
+    "mosaic": (),
+    "canvas": (),
+    "figures": ("canvas", "measures", "mosaic"),
+    # While it trains.
+    "events": (),
+    "scalars": ("networks",),
+    "snapshots": ("checks", "data", "figures", "measures", "sources"),
+    "tensorboard": (
+        "arguments",
+        "distribution",
+        "events",
+        "scalars",
+        "snapshots",
     ),
     "report": ("checks",),
     "runs": ("export", "locks"),
@@ -107,6 +137,7 @@ ROOMS = {
         "networks",
         "safeguard",
         "schedules",
+        "serving",
     ),
     "uda": ("networks", "semi_supervised"),
     "meta_pseudo_labels": (
