@@ -11,6 +11,7 @@ VERSION = re.search(
 ).group(1)
 
 EXAMPLES = ["matplotlib", "pandas", "scikit-learn"]
+EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
 
 setup(
     name="mpl_keras",
@@ -36,8 +37,17 @@ setup(
     ],
     extras_require={
         "benchmarks": EXAMPLES,
-        "examples": EXAMPLES,
-        "tests": [*EXAMPLES, "build", "pytest", "pytest-xdist", "ruff"],
+        "examples": [*EXAMPLES, *EXPORT, "keras-tuner"],
+        "export": EXPORT,
+        "tests": [
+            *EXAMPLES,
+            *EXPORT,
+            "keras-tuner",
+            "build",
+            "pytest",
+            "pytest-xdist",
+            "ruff",
+        ],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

@@ -352,16 +352,17 @@ def main(argv):
             write_runs(rows, folder)
     # The last method of the last seed: MPL's student, if it was trained.
     plot_curves(histories, os.path.join(folder, "curves.png"))
+    data = mpl_keras.datasets.digits(FLAGS.num_labeled, seeds[-1])
     plot_confusion(
         model,
-        mpl_keras.datasets.digits(FLAGS.num_labeled, seeds[-1]).test,
+        data.test,
         f"{methods[-1]}, seed {seeds[-1]}: {accuracy:.2f} %",
         os.path.join(folder, "confusion_matrix.png"),
     )
     model.export(
         os.path.join(folder, "student"),
+        data=data,
         overwrite=FLAGS.overwrite,
-        verbose=False,
     )
     print(f"\nWrote to {folder}/: " + ", ".join(sorted(os.listdir(folder))))
     print_table(accuracies)

@@ -26,6 +26,12 @@ class Classifier:
     Attributes:
         class_names: One name for each column of the probabilities.
         preprocessing: How images come to the form that it takes.
+
+    Example:
+    >>> config = ImagePreprocessing((8, 8), channels=1).get_config()
+    >>> base = Classifier({"class_names": "ab", "preprocessing": config})
+    >>> base.class_names
+    ('a', 'b')
     """
 
     def __init__(self, metadata: dict[str, Any]):

@@ -23,6 +23,10 @@ class Prediction(NamedTuple):
         path: Of the file.
         probabilities: float32, [number of classes], or None.
         error: What is wrong with the file, or "".
+
+    Example:
+    >>> Prediction("a.png", None, "is damaged or truncated").error
+    'is damaged or truncated'
     """
 
     path: str

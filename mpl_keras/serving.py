@@ -35,6 +35,10 @@ class Check(NamedTuple):
         images: How many were classified by both.
         agreement: Share of them that both give the same class.
         difference: Largest difference of a probability.
+
+    Example:
+    >>> Check(images=256, agreement=1.0, difference=2e-7).agreement
+    1.0
     """
 
     images: int

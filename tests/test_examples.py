@@ -57,7 +57,8 @@ def test_digits(tmp_path):
     settings = json.loads((out / "settings.json").read_text())
     assert settings["steps"] == 40 and settings["seeds"] == ["3", "4"]
     student = tf.saved_model.load(str(out / "student"))
-    assert student.serve(np.zeros((7, 8, 8, 1), "float32")).shape == (7, 10)
+    given = student.serve(np.zeros((7, 30, 20, 1), "uint8"))
+    assert given["probabilities"].shape == (7, 10)
 
     # A second start does not overwrite, and says so at once.
     again = run("digits.py", "--output_dir=out", cwd=tmp_path)
@@ -109,17 +110,16 @@ def test_the_code_of_the_readme(tmp_path):
 import os
 from PIL import Image
 os.makedirs("run")
-net = mpl_keras.backbones.make("small_cnn", (16, 24, 3), 5)
-net.save("run/student.keras")
+model.export("run/student", data=data)
 Image.new("RGB", (50, 40), "red").save("new.png")
 {use}
-assert probabilities.shape == (1, 5)
-assert abs(float(keras.ops.sum(probabilities)) - 1) < 1e-5
+assert answer["probabilities"].shape == (1, 10)
+assert abs(float(keras.ops.sum(answer["probabilities"])) - 1) < 1e-5
 accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
 assert accuracy > 0.7, accuracy
-images = data.labeled[0][:7]
+images = (255 * data.labeled[0][:7]).astype("uint8")
 {serve}
-assert logits.shape == (7, 10)
+assert answer["probabilities"].shape == (7, 10)
 digits = train
 import numpy as np
 x_unlabeled = np.random.default_rng(0).normal(size=(90, 4)).astype("float32")
