@@ -433,7 +433,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
         if y is not None:
-            checks.labels(y, self.num_classes)
+            self._prepare_metrics(checks.labels(y, self.num_classes))
         self._evaluating = True
         try:
             return super().evaluate(x, y, *args, **kwargs)
@@ -482,6 +482,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
             self.examples_per_step = None if None in sizes else sum(sizes)
         elif isinstance(x, dict):
             y = self._checked_labels(x, y, kwargs.get("sample_weight"))
+            self._prepare_metrics(y)
         if kwargs.get("validation_split"):
             raise ValueError(
                 "`validation_split` must be 0: validation takes plain "
@@ -546,10 +547,7 @@ class SemiSupervisedModel(distribution.DistributedModel):
         self.wishes = dict.fromkeys(distribution.WISHES, False)
         self.granted = dict(self.wishes)
         if isinstance(x, tf.data.Dataset):
-            labels = x.element_spec[1]
-            labels = labels["labeled"] if isinstance(labels, dict) else labels
-            self._set_label_form(labels)
-            self._build_metrics(labels)
+            self._prepare_metrics(x.element_spec[1])
         for callback in callbacks:
             if not hasattr(callback, "on_fit"):
                 continue
@@ -569,7 +567,17 @@ class SemiSupervisedModel(distribution.DistributedModel):
     def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
         """As `keras.Model.train_on_batch`, on one batch of views."""
         y = self._checked_labels(x, y, sample_weight)
+        self._prepare_metrics(y)
         return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def _prepare_metrics(self, y):
+        """Makes the metrics' variables before a step is traced.
+
+        TensorFlow traces a function twice that makes variables.
+        """
+        labels = y["labeled"] if isinstance(y, dict) else y
+        self._set_label_form(labels)
+        self._build_metrics(labels)
 
     def _checked_labels(self, x, y, sample_weight):
         """Labels as arrays; raises unless all are views and labels."""

@@ -3,13 +3,11 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 
 import keras
 import numpy as np
 import pytest
+import scripts
 import tensorflow as tf
 
 import mpl_keras
@@ -285,14 +283,10 @@ t.make_model().fit(
 
 @pytest.mark.parametrize("event", ["train_batch_end", "test_batch_end"])
 def test_sigterm_makes_a_last_backup(whole, event, tmp_path):
-    script = SCRIPT.format(
+    code = SCRIPT.format(
         tests=os.path.dirname(__file__), folder=str(tmp_path), event=event
     )
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-    )
+    result = scripts.run_code(code, tmp_path)
     assert result.returncode == backup.EXIT_PREEMPTED == 75, result.stderr
     step = 13 if event == "train_batch_end" else 20
     assert f"SIGTERM: backed up after step {step}" in result.stdout

@@ -1,11 +1,8 @@
 """Two replicas with half the batch each are one with the whole batch."""
 
-import subprocess
-import sys
-import textwrap
-
 import keras
 import pytest
+import scripts
 
 # Logical devices can only be made before TensorFlow starts.
 SETUP = """
@@ -175,11 +172,7 @@ if kept != again or kept != [[0.0, 1.0], [1.0, 1.0]]:
 
 
 def python(code, tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(code))
-    result = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True
-    )
+    result = scripts.run_code(code, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
 
 

@@ -5,24 +5,18 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import scripts
 import tensorflow as tf
 
 ROOT = pathlib.Path(__file__).parent.parent
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def run(script, *flags, cwd):
-    return subprocess.run(
-        [sys.executable, str(ROOT / "examples" / script), *flags],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-    )
+def run(script, *flags, cwd, true=False):
+    return scripts.run(ROOT / "examples" / script, *flags, cwd=cwd, true=true)
 
 
 def test_digits(tmp_path):
@@ -35,6 +29,7 @@ def test_digits(tmp_path):
         "--steps=40",
         "--output_dir=out",
         cwd=tmp_path,
+        true=True,
     )
     assert result.returncode == 0, result.stderr
     last = result.stdout.splitlines()[-1]
@@ -92,6 +87,7 @@ def test_two_moons(tmp_path):
         "--num_points=200",
         "--output_dir=out",
         cwd=tmp_path,
+        true=True,
     )
     assert result.returncode == 0, result.stderr
     assert re.fullmatch(r"mpl +\d+\.\d\d", result.stdout.splitlines()[-1])
@@ -132,12 +128,7 @@ train = digits
 {own}
 assert float(model.uda.weight) > 1.9
 """
-    result = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
+    result = scripts.run_code(code, tmp_path, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
 
 
@@ -162,7 +153,8 @@ def test_tune(tmp_path):
 
 def test_preview_views(tmp_path):
     flags = ("--views=digits", "--rows=2", "--output=a.png")
-    assert run("preview_views.py", *flags, cwd=tmp_path).returncode == 0
+    first = run("preview_views.py", *flags, cwd=tmp_path, true=True)
+    assert first.returncode == 0
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
     again = run("preview_views.py", *flags, cwd=tmp_path)
     assert again.returncode != 0 and "--overwrite" in again.stderr

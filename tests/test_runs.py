@@ -2,12 +2,13 @@
 
 import json
 import os
-import subprocess
-import sys
+import signal
+import time
 
 import keras
 import numpy as np
 import pytest
+import scripts
 
 from mpl_keras import runs
 
@@ -124,20 +125,20 @@ def test_one_job_alone_has_a_folder(tmp_path):
 
 def test_a_dead_job_does_not_hold_a_folder(tmp_path):
     code = (
-        "import os, sys; from mpl_keras import locks; "
-        f"lock = locks.FolderLock({str(tmp_path)!r}); lock.acquire(); "
-        "print('locked', flush=True); sys.stdin.read()"
+        "import sys, time; from mpl_keras import locks; "
+        "lock = locks.FolderLock(sys.argv[1]); lock.acquire(); "
+        "print('locked', flush=True); time.sleep(600)"
     )
-    job = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert job.stdout.readline() == b"locked\n"
+    script = tmp_path.with_name("job.py")
+    script.write_text(code)
+    job = scripts.start(script, tmp_path)
+    while "locked" not in job.output()[0]:
+        assert job.poll() is None, job.output()
+        time.sleep(0.02)
     with pytest.raises(BlockingIOError):
         open_run(tmp_path, resume=True).begin()
-    job.kill()
-    job.wait()
+    job.send_signal(signal.SIGKILL)
+    assert job.wait() == -signal.SIGKILL
     assert os.path.exists(tmp_path / ".lock")  # nobody could remove it
     open_run(tmp_path, resume=True).begin()
 

@@ -1,10 +1,7 @@
 """A step that goes bad leaves no trace, on one replica or on two."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
+import scripts
 
 SCRIPT = """
 import contextlib
@@ -96,12 +93,7 @@ else:
     [(1, "float32"), (2, "float32"), (1, "mixed_float16")],
 )
 def test_a_bad_step_leaves_no_trace(replicas, policy, tmp_path):
-    script = tmp_path / "train.py"
-    script.write_text(
-        textwrap.dedent(SCRIPT.format(replicas=replicas, policy=policy))
-    )
-    result = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True
-    )
+    code = SCRIPT.format(replicas=replicas, policy=policy)
+    result = scripts.run_code(code, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     assert "the first was the teacher's logits, in step 9" in result.stdout

@@ -10,14 +10,13 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 import types
 
 import keras
 import numpy as np
 import pytest
+import scripts
 import tensorflow as tf
 import test_tfds
 from absl import flags
@@ -55,16 +54,6 @@ def pictures(tmp_path_factory):
     return root
 
 
-def command(*arguments):
-    return [sys.executable, str(SCRIPT), *map(str, arguments)]
-
-
-def run(*arguments, cwd):
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, cwd=cwd
-    )
-
-
 def arrays_of(found):
     """The same pixels in memory, in the order of the files."""
     x, y = found.labeled
@@ -74,7 +63,8 @@ def arrays_of(found):
 
 
 def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
-    result = run(
+    result = scripts.run(
+        SCRIPT,
         f"--dataset={pictures}",
         "--steps=60",
         "--evaluate_every=20",
@@ -83,6 +73,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "--seed=3",
         "--output_dir=out",
         cwd=tmp_path,
+        true=True,
     )
     assert result.returncode == 0, result.stderr
     for text in (
@@ -142,7 +133,9 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 
     # A second start overwrites nothing, and says so.
     before = (out / "results.json").stat().st_mtime_ns
-    again = run(f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path)
+    again = scripts.run(
+        SCRIPT, f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path
+    )
     assert again.returncode == 1 and "--output_dir" in again.stderr
     assert (out / "results.json").stat().st_mtime_ns == before
 
@@ -150,11 +143,8 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 def test_a_killed_run_goes_on(pictures, tmp_path):
     arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
     arguments += ["--evaluate_every=20", "--backup_every=7"]
-    process = subprocess.Popen(
-        command(*arguments, "--output_dir=killed"),
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+    process = scripts.start(
+        SCRIPT, *arguments, "--output_dir=killed", cwd=tmp_path
     )
     folder = tmp_path / "killed/backup"
     while not list(folder.glob("backup-*")) and process.poll() is None:
@@ -162,8 +152,12 @@ def test_a_killed_run_goes_on(pictures, tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
     for name in ("killed", "whole"):
-        result = run(
-            *arguments, f"--output_dir={name}", "--resume", cwd=tmp_path
+        result = scripts.run(
+            SCRIPT,
+            *arguments,
+            f"--output_dir={name}",
+            "--resume",
+            cwd=tmp_path,
         )
         assert result.returncode == 0, result.stderr
     networks = [
@@ -177,7 +171,9 @@ def test_a_killed_run_goes_on(pictures, tmp_path):
         for name in ("killed", "whole")
     ]
     assert metrics[0] == metrics[1]
-    done = run(*arguments, "--output_dir=killed", "--resume", cwd=tmp_path)
+    done = scripts.run(
+        SCRIPT, *arguments, "--output_dir=killed", "--resume", cwd=tmp_path
+    )
     assert done.returncode == 0 and "is finished" in done.stdout
 
 
@@ -422,13 +418,12 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
     def start(index):
         task = {"type": "worker", "index": index}
         config = {"cluster": {"worker": addresses}, "task": task}
-        return subprocess.Popen(
-            command(*arguments, "--output_dir=two"),
+        return scripts.start(
+            SCRIPT,
+            *arguments,
+            "--output_dir=two",
             cwd=tmp_path,
             env={**os.environ, "TF_CONFIG": json.dumps(config)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
         )
 
     chief, other = start(0), start(1)
