@@ -3,13 +3,12 @@
 import csv
 import os
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import PIL.Image
 import pytest
+import scripts
 
 from mpl_keras import classifiers, datasets, images, prediction, serving
 
@@ -90,11 +89,7 @@ def test_every_file_gets_a_prediction(batch_size, model, folder):
 
 
 def run(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-    )
+    return scripts.run(SCRIPT, *arguments)
 
 
 def test_the_table(model, folder, tmp_path):
