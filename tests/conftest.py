@@ -15,3 +15,26 @@ def fresh_start():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+# The modules whose tests take longest, in this order: the last test to end
+# decides how long all take, and two workers are to be busy until then.
+LONG = (
+    "test_train_images",
+    "test_distribution",
+    "test_cluster",
+    "test_backup",
+    "test_training",
+    "test_examples",
+    "test_safeguard",
+    "test_saving",
+    "test_backbones",
+    "test_gradients",
+    "test_model",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long modules first; the tests of a module stay in order."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
