@@ -37,7 +37,7 @@ setup(
     extras_require={
         "benchmarks": EXAMPLES,
         "examples": EXAMPLES,
-        "tests": [*EXAMPLES, "build", "pytest", "pytest-xdist", "ruff"],
+        "tests": [*EXAMPLES, "build", "pytest", "pytest-xdist>=3.8", "ruff"],
     },
     classifiers=[
         "Programming Language :: Python :: 3.11",

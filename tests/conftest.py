@@ -17,20 +17,21 @@ def fresh_start():
     keras.config.set_dtype_policy("float32")
 
 
-# The modules whose tests take longest, in this order: the last test to end
-# decides how long all take, and two workers are to be busy until then.
+# The modules that take longest, in this order. `make test` gives a worker one
+# module after another: with the long ones first, all are busy until the end.
 LONG = (
     "test_train_images",
-    "test_distribution",
-    "test_cluster",
-    "test_backup",
     "test_training",
+    "test_backup",
     "test_examples",
-    "test_safeguard",
-    "test_saving",
     "test_backbones",
+    "test_distribution",
+    "test_saving",
     "test_gradients",
+    "test_cluster",
     "test_model",
+    "test_tables",
+    "test_safeguard",
 )
 
 
