@@ -13,7 +13,7 @@ demo: .venv/installed
 		--output_dir=demo_results --overwrite
 
 test: .venv/installed
-	$(RUN) -m pytest -n 2
+	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -12,6 +12,7 @@ VERSION = re.search(
 
 EXAMPLES = ["matplotlib", "pandas", "scikit-learn"]
 EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
+TUNE = ["keras-tuner"]
 
 setup(
     name="mpl_keras",
@@ -37,15 +38,16 @@ setup(
     ],
     extras_require={
         "benchmarks": EXAMPLES,
-        "examples": [*EXAMPLES, *EXPORT, "keras-tuner"],
+        "examples": EXAMPLES,
         "export": EXPORT,
+        "tune": TUNE,
         "tests": [
             *EXAMPLES,
             *EXPORT,
-            "keras-tuner",
+            *TUNE,
             "build",
             "pytest",
-            "pytest-xdist",
+            "pytest-xdist>=3.8",
             "ruff",
         ],
     },

@@ -416,7 +416,8 @@ def watching(recipe, data):
     if not FLAGS.tensorboard:
         return []
     settings = settings_of(recipe, data)
-    del settings["class_names"]
+    for name in ("class_names", "data_options"):  # no numbers or words
+        del settings[name]
     # Without it there is nothing to show them with, and the rest is written.
     known = importlib.util.find_spec("tensorboard") is not None
     return [

@@ -15,3 +15,27 @@ def fresh_start():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+# The modules that take longest, in this order. `make test` gives a worker one
+# module after another: with the long ones first, all are busy until the end.
+LONG = (
+    "test_train_images",
+    "test_training",
+    "test_backup",
+    "test_examples",
+    "test_backbones",
+    "test_distribution",
+    "test_saving",
+    "test_gradients",
+    "test_cluster",
+    "test_model",
+    "test_tables",
+    "test_safeguard",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """Long modules first; the tests of a module stay in order."""
+    order = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))

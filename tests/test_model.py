@@ -85,6 +85,26 @@ def test_fit_learns_and_reports(kind, data):
     assert validated == {"val_loss", "val_accuracy"}
 
 
+@pytest.mark.parametrize("way", ["train_on_batch", "arrays", "dataset"])
+def test_a_step_is_traced_once(way, data, monkeypatch):
+    # What makes variables is traced twice: metrics are made before.
+    traces, step = [], MetaPseudoLabels.train_step
+    monkeypatch.setattr(
+        MetaPseudoLabels,
+        "train_step",
+        lambda self, batch: traces.append(way) or step(self, batch),
+    )
+    model = make_model()
+    x, y = next(iter(batches(data)))
+    if way == "train_on_batch":
+        model.train_on_batch(x, y.numpy())
+    elif way == "arrays":
+        model.fit({n: v[:6] for n, v in x.items()}, y, verbose=0)
+    else:
+        model.fit(batches(data), verbose=0)
+    assert len(traces) == 1
+
+
 def test_logs_are_means_over_the_epoch(data):
     # If a step returned other keys than get_metrics_result, Keras would log
     # the last step's values.

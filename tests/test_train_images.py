@@ -93,11 +93,16 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "curves.png",
         "finetuned",
         "finetuned.keras",
+        "finetuned.md",
         "metrics.csv",
         "results.json",
         "settings.json",
         "student",
         "student.keras",
+        "student.md",
+        "student_as_trained.keras",
+        "teacher.keras",
+        "tensorboard",
     }
     for name in ("curves.png", "confusion_matrix.png"):
         assert (out / name).read_bytes().startswith(PNG)
@@ -128,8 +133,11 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     counts = report.confusion_matrix(student, arrays.test, 10)
     assert accuracies["averaged student"] == 100 * report.accuracy_of(counts)
     served = tf.saved_model.load(str(out / "student"))
-    few = found.unlabeled[:5].astype("float32")
-    np.testing.assert_allclose(served.serve(few), student(few), atol=1e-5)
+    few = found.unlabeled[:5]
+    expected = tf.nn.softmax(student(few.astype("float32")))
+    given = served.serve(tf.constant(few))
+    np.testing.assert_allclose(given["probabilities"], expected, atol=1e-5)
+    assert given["classes"][0] == found.class_names[np.argmax(expected[0])]
 
     # A second start overwrites nothing, and says so.
     before = (out / "results.json").stat().st_mtime_ns
@@ -266,7 +274,10 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
         "metrics.csv",
         "network",
         "network.keras",
+        "network.md",
+        "network_as_trained.keras",
         "settings.json",
+        "tensorboard",
     ]
     monkeypatch.setattr(report, "plot_confusion", real)
     start(*arguments, "--resume")
