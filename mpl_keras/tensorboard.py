@@ -308,18 +308,24 @@ def _plain(hyperparameters):
     """As the HParams tab can show them."""
     if hyperparameters is None:
         return None
+    if not isinstance(hyperparameters, Mapping):
+        raise _bad(f"hyperparameters={hyperparameters!r}")
     plain = {}
-    for name, value in dict(hyperparameters).items():
+    for name, value in hyperparameters.items():
         if isinstance(value, (tuple, list)):
             value = ", ".join(str(part) for part in value)
         value = "None" if value is None else value
         if not isinstance(value, (str, bool, int, float, np.generic)):
-            raise ValueError(
-                "`hyperparameters` must be numbers, strings and booleans by "
-                f"name. Received: {name}={value!r}"
-            )
+            raise _bad(f"{name}={value!r}")
         plain[str(name)] = value
     return plain
+
+
+def _bad(received):
+    return ValueError(
+        "`hyperparameters` must be numbers, strings and booleans by name. "
+        f"Received: {received}"
+    )
 
 
 def _hparams():

@@ -107,6 +107,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "settings.json",
         "student",
         "student.keras",
+        "tensorboard",
     }
     for name in ("curves.png", "confusion_matrix.png"):
         assert (out / name).read_bytes().startswith(PNG)
@@ -197,6 +198,7 @@ def start(script, tmp_path):
     def start(*arguments):
         with flagsaver.flagsaver():
             argv = ["train_images.py", f"--output_dir={tmp_path / 'out'}"]
+            argv.append("--notensorboard")  # it takes a second to draw
             script.main(flags.FLAGS([*argv, *arguments]))
 
     return start
