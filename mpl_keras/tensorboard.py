@@ -43,7 +43,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     labeled set, and, on validation data or else test data, the averaged
     network's confusion matrix and reliability diagram. They are of a few
     hundred examples, always the same, and drawn as often as costs half a
-    millisecond a step, and at the end.
+    millisecond a step, and once at the end, which takes about a second.
 
     A training that goes on from a backup goes on here too: what was shown of
     later steps is dropped. So is all that a folder shows when another training
