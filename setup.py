@@ -10,7 +10,7 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "mpl_keras/__init__.py").read_text()
 ).group(1)
 
-EXAMPLES = ["matplotlib", "pandas", "scikit-learn"]
+EXAMPLES = ["jinja2", "matplotlib", "pandas", "scikit-learn", "tensorboard"]
 EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
 TUNE = ["keras-tuner"]
 

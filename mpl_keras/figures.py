@@ -50,7 +50,8 @@ def curves(
     >>> figure.axes[0].get_xlabel()
     'step'
     """
-    figure, axis = _panel(3.0)
+    figure = canvas.figure(3.0, layout="constrained")
+    axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
         few = np.isfinite(values).sum() < 3
@@ -90,18 +91,18 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
     ['3', '1', '4']
     """
     counts = np.asarray(counts)
-    few = len(counts) <= MANY
-    side = max(canvas.WIDTH, 1.4 + 0.3 * len(counts)) if few else canvas.WIDTH
-    figure, axis = _panel(0.92 * side, side)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if len(counts) > MANY:
+        figure = canvas.figure(0.92 * canvas.WIDTH, layout="constrained")
+        axis = figure.subplots()
+    else:
+        figure, axis = _squares(len(counts), class_names)
     image = axis.imshow(shares, cmap=canvas.shades(), vmin=0, vmax=1)
-    axis.set(
-        xlabel="predicted", ylabel="true", title=canvas.text(title, 11 * side)
-    )
-    if not few:
+    most = round(11 * figure.get_figwidth())
+    axis.set(xlabel="predicted", ylabel="true", title=canvas.text(title, most))
+    if len(counts) > MANY:
         figure.colorbar(image, label="share of the true class", shrink=0.76)
         return figure
-    size = 8 if len(counts) <= 12 else 7
     for (row, column), count in np.ndenumerate(counts):
         if count:
             axis.text(
@@ -111,13 +112,27 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
                 ha="center",
                 va="center",
                 color=canvas.over_shade(shares[row, column]),
-                fontsize=size,
+                fontsize=8 if len(counts) <= 12 else 7,
             )
-    names = [canvas.text(name, 15) for name in class_names]
-    turn = 90 if max(map(len, names)) > 3 else 0
-    axis.set_xticks(range(len(counts)), names, rotation=turn, fontsize=size)
-    axis.set_yticks(range(len(counts)), names, fontsize=size)
     return figure
+
+
+def _squares(count, class_names):
+    """A figure with room for the names around a square axis."""
+    size = 8 if count <= 12 else 7
+    names = [canvas.text(name, 15) for name in class_names]
+    beside = canvas.length(names, size)
+    turn = max(map(len, names)) > 3
+    left, right, above = 0.42 + beside, 0.1, 0.32
+    below = 0.42 + (beside if turn else 0.1)
+    side = max(canvas.WIDTH - left - right, 0.3 * count)
+    figure = canvas.figure(below + side + above, left + side + right)
+    axis = canvas.axis(figure, left, below, side, side)
+    axis.set_xticks(
+        range(count), names, rotation=90 if turn else 0, fontsize=size
+    )
+    axis.set_yticks(range(count), names, fontsize=size)
+    return figure, axis
 
 
 def reliability(
@@ -147,22 +162,24 @@ def reliability(
     """
     _, accuracy, count = measures.calibration(probabilities, labels, bins)
     error = measures.expected_calibration_error(probabilities, labels, bins)
-    figure = canvas.figure(3.8)
-    upper, lower = figure.subplots(
-        2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]}
-    )
+    above = 0.5 if title else 0.32
+    figure = canvas.figure(3.3 + above)
+    width = canvas.WIDTH - 0.9
+    upper = canvas.axis(figure, 0.68, 1.25, width, 2.05)
+    lower = canvas.axis(figure, 0.68, 0.45, width, 0.68)
+    lower.sharex(upper)
+    upper.tick_params(labelbottom=False)
     middle = (np.arange(bins) + 0.5) / bins
     upper.bar(middle, np.nan_to_num(accuracy), 0.92 / bins)
     upper.plot([0, 1], [0, 1], "--", color=canvas.ink(), linewidth=1)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    above = f"{canvas.text(title, 60)}\n" if title else ""
-    upper.set_title(f"{above}expected calibration error {100 * error:.1f} %")
+    shown = f"{canvas.text(title, 60)}\n" if title else ""
+    upper.set_title(f"{shown}expected calibration error {100 * error:.1f} %")
     lower.bar(middle, count / max(count.sum(), 1), 0.92 / bins, color="C1")
     lower.set(xlabel="confidence", ylabel="examples")
     for axis in (upper, lower):
         canvas.percent(axis)
     canvas.percent(lower, "x")
-    figure.align_ylabels()
     return figure
 
 
@@ -187,9 +204,15 @@ def marginals(
     >>> len(marginals(shares, ["cat", "dog"]).axes[0].patches)
     4
     """
-    figure, axis = _panel(3.2)
     values = [np.asarray(shares, float) for shares in series.values()]
     count = len(class_names)
+    names = [canvas.text(name, 15) for name in class_names]
+    turn = max(map(len, names)) * count > 36
+    below = 0.45
+    if count <= MANY:
+        below = 0.2 + (canvas.length(names, 8) if turn else 0.1)
+    figure = canvas.figure(below + 2.2)
+    axis = canvas.axis(figure, 0.62, below, canvas.WIDTH - 0.72, 1.9)
     if count > MANY:
         order = np.argsort(-values[0], kind="stable")
         for label, shares in zip(series, values, strict=True):
@@ -203,9 +226,7 @@ def marginals(
             shift = (index - (len(values) - 1) / 2) * width
             middle = np.arange(count) + shift
             axis.bar(middle, values[index], width, label=canvas.text(label, 40))
-        names = [canvas.text(name, 15) for name in class_names]
-        turn = 90 if max(map(len, names)) * count > 36 else 0
-        axis.set_xticks(range(count), names, rotation=turn)
+        axis.set_xticks(range(count), names, rotation=90 if turn else 0)
     axis.set(title=canvas.text(title, 60), ylabel="share")
     axis.set_ylim(0, 1.25 * max(shares.max() for shares in values))
     axis.legend(loc="upper left", ncols=2)
@@ -269,11 +290,6 @@ def images(images: np.ndarray, captions: Sequence[str], title: str = ""):
     return _sheet(mosaic.pixels(images), captions, title, columns=4)
 
 
-def _panel(height, width=canvas.WIDTH):
-    figure = canvas.figure(height, width)
-    return figure, figure.subplots()
-
-
 def _sheet(tiles, captions, title, columns):
     """Tiles with captions, (name to be shortened, rest), in one axis."""
     size, lines = 8, 1 + max(name.count("\n") for name, _ in captions)
@@ -285,7 +301,7 @@ def _sheet(tiles, captions, title, columns):
     picture, places = mosaic.sheet(tiles, columns, gap, below)
     above = 0.3 if title else 0
     height = picture.shape[0] / dots + above
-    figure = canvas.figure(height, layout=None)
+    figure = canvas.figure(height)
     axis = figure.add_axes((0, 0, 1, 1 - above / height))
     axis.imshow(picture, interpolation="nearest", aspect="auto")
     axis.set_axis_off()

@@ -43,7 +43,7 @@ class TensorBoard(keras.callbacks.TensorBoard):
     labeled set, and, on validation data or else test data, the averaged
     network's confusion matrix and reliability diagram. They are of a few
     hundred examples, always the same, and drawn as often as costs half a
-    millisecond a step, and at the end.
+    millisecond a step, and once at the end, which takes about a second.
 
     A training that goes on from a backup goes on here too: what was shown of
     later steps is dropped. So is all that a folder shows when another training
@@ -308,18 +308,24 @@ def _plain(hyperparameters):
     """As the HParams tab can show them."""
     if hyperparameters is None:
         return None
+    if not isinstance(hyperparameters, Mapping):
+        raise _bad(f"hyperparameters={hyperparameters!r}")
     plain = {}
-    for name, value in dict(hyperparameters).items():
+    for name, value in hyperparameters.items():
         if isinstance(value, (tuple, list)):
             value = ", ".join(str(part) for part in value)
         value = "None" if value is None else value
         if not isinstance(value, (str, bool, int, float, np.generic)):
-            raise ValueError(
-                "`hyperparameters` must be numbers, strings and booleans by "
-                f"name. Received: {name}={value!r}"
-            )
+            raise _bad(f"{name}={value!r}")
         plain[str(name)] = value
     return plain
+
+
+def _bad(received):
+    return ValueError(
+        "`hyperparameters` must be numbers, strings and booleans by name. "
+        f"Received: {received}"
+    )
 
 
 def _hparams():

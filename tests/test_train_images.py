@@ -201,6 +201,7 @@ def start(script, tmp_path):
     def start(*arguments):
         with flagsaver.flagsaver():
             argv = ["train_images.py", f"--output_dir={tmp_path / 'out'}"]
+            argv.append("--notensorboard")  # it takes a second to draw
             script.main(flags.FLAGS([*argv, *arguments]))
 
     return start
