@@ -278,7 +278,6 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
         "network.md",
         "network_as_trained.keras",
         "settings.json",
-        "tensorboard",
     ]
     monkeypatch.setattr(report, "plot_confusion", real)
     start(*arguments, "--resume")
