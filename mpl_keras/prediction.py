@@ -13,6 +13,7 @@ from mpl_keras import arguments, classifiers, images, preprocessing
 _THREADS = 2  # that read; decoding leaves Python, and has its own
 _AHEAD = 4  # batches that are read before they are needed
 _PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_ENDS, _TAIL = (b"IEND\xaeB`\x82", b"\xff\xd9"), 64
 _WITH_ALPHA = (4, 6)  # colour types of PNG
 
 
@@ -121,8 +122,10 @@ class _Reader:
                 errors[number] = f"cannot be opened: {error.strerror}"
         kinds = collections.defaultdict(list)
         for number, file in contents.items():
-            kinds[self._kind(file)].append(number)
-        for decode, numbers in kinds.items():
+            # Those that look cut off would only hold up the others.
+            doubtful = not any(end in file[-_TAIL:] for end in _ENDS)
+            kinds[self._kind(file), doubtful].append(number)
+        for (decode, _), numbers in kinds.items():
             self._fill(canvas, contents, numbers, decode, errors)
         return canvas, errors
 
