@@ -100,7 +100,8 @@ ROOMS = {
     # While it trains.
     "events": (),
     "scalars": ("networks",),
-    "snapshots": ("checks", "data", "figures", "measures", "sources"),
+    "samples": ("checks", "sources"),
+    "snapshots": ("checks", "data", "figures", "measures", "samples"),
     "tensorboard": (
         "arguments",
         "distribution",
