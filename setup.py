@@ -10,7 +10,7 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "mpl_keras/__init__.py").read_text()
 ).group(1)
 
-EXAMPLES = ["matplotlib", "pandas", "scikit-learn", "tensorboard"]
+EXAMPLES = ["jinja2", "matplotlib", "pandas", "scikit-learn", "tensorboard"]
 
 setup(
     name="mpl_keras",
@@ -21,7 +21,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["mpl_keras", "mpl_keras.*"]),
-    package_data={"mpl_keras": ["py.typed"]},
+    package_data={"mpl_keras": ["py.typed", "templates/*.html"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py",

@@ -109,7 +109,27 @@ ROOMS = {
         "scalars",
         "snapshots",
     ),
-    "report": ("checks",),
+    "findings": ("checks", "samples"),
+    "panels": (),
+    "pages": ("figures", "mosaic"),
+    "chapters": (
+        "checks",
+        "figures",
+        "findings",
+        "measures",
+        "pages",
+        "panels",
+        "samples",
+    ),
+    "report": (
+        "canvas",
+        "chapters",
+        "figures",
+        "findings",
+        "measures",
+        "pages",
+        "panels",
+    ),
     "runs": ("export", "locks"),
     # The models.
     "semi_supervised": (
