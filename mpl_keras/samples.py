@@ -71,6 +71,49 @@ def unlabeled(data: Any, most: int) -> Unlabeled:
     return Unlabeled(index, weak, shown, strong, images(weak))
 
 
+class Probe(NamedTuple):
+    """Unlabeled examples as they are, to measure pseudo labels on.
+
+    Attributes:
+        x: The examples, without random views.
+        y: Their true classes, [N], or None where these are not known.
+        marginals: Shares of the classes in the labeled set.
+
+    Example:
+    >>> Probe(np.zeros((3, 2)), None, np.array([0.5, 0.5])).y is None
+    True
+    """
+
+    x: Any
+    y: np.ndarray | None
+    marginals: np.ndarray
+
+
+def probe(data: Any, most: int) -> Probe:
+    """Chooses unlabeled examples, evenly spread.
+
+    Args:
+        data: A `SemiSupervisedData`.
+        most: Number of examples; fewer where there are no more, or memory is
+            short.
+
+    Example:
+    >>> from mpl_keras import datasets
+    >>> found = probe(datasets.two_moons(), most=100)
+    >>> found.x.shape, found.y.shape, found.marginals
+    ((100, 2), (100,), array([0.5, 0.5]))
+    """
+    x, truth = sources.centered(data.unlabeled), data.unlabeled_labels
+    own = checks.class_ids(data.labeled[1])
+    with tf.device("CPU:0"):
+        index = spread(checks.num_examples(x), room(x, most))
+        return Probe(
+            at(x, index),
+            None if truth is None else np.asarray(truth)[index],
+            np.bincount(own, minlength=data.num_classes) / len(own),
+        )
+
+
 def images(x: Any) -> bool:
     """Whether these examples can be shown as pictures.
 
