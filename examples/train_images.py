@@ -29,12 +29,12 @@ import importlib.util
 import os
 import re
 import sys
+import time
 import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import matplotlib  # noqa: F401  mpl_keras.report draws with it
 import tensorflow as tf
 from absl import app, flags, logging
 
@@ -53,6 +53,7 @@ from mpl_keras import (
     recipes,
     report,
     runs,
+    samples,
     serving,
     tensorboard,
 )
@@ -169,6 +170,9 @@ flags.DEFINE_bool(
 )
 flags.DEFINE_bool(
     "tensorboard", True, "Write what `tensorboard --logdir` shows."
+)
+flags.DEFINE_bool(
+    "report", True, "Write report.html and pictures of curves and confusion."
 )
 flags.DEFINE_integer(
     "seed", 0, "Of split, networks, order and views.", lower_bound=0
@@ -392,7 +396,8 @@ def train(recipe, data, batches, model, run):
     saver = backup.Backup(backup_folder(), FLAGS.backup_every, minutes=10)
     first = []
     if run is not None:
-        first = [callbacks.Progress(recipe.steps), runs.SaveMetrics(run)]
+        first = [callbacks.Progress(recipe.steps)]
+        first += [*measuring(recipe, data, model), runs.SaveMetrics(run)]
         first += watching(recipe, data)
     try:
         model.fit(
@@ -409,6 +414,23 @@ def train(recipe, data, batches, model, run):
     except KeyboardInterrupt:
         print(f"\nStopped. {resume_hint()}")
         sys.exit(130)
+
+
+def measuring(recipe, data, model):
+    """What measures pseudo labels, of a few images that stay the same."""
+    workers = distribution.num_workers(model.distribute_strategy)
+    if FLAGS.method == "supervised" or workers > 1:
+        return []
+    few = samples.probe(data, 1000)
+    return [
+        callbacks.PseudoLabelMonitor(
+            few.x,
+            few.y,
+            network=model.teacher if FLAGS.method == "mpl" else model.model,
+            threshold=recipe.threshold,
+            expected_marginals=few.marginals,
+        )
+    ]
 
 
 def watching(recipe, data):
@@ -434,6 +456,11 @@ def backup_folder():
     return os.path.join(FLAGS.output_dir, "backup")
 
 
+def backups():
+    """Steps and files of the backups so far."""
+    return backup.Backup(backup_folder()).backups()
+
+
 def lost(error):
     """Ends a worker of which another is gone."""
     print(f"{NAME}: {error}\n{resume_hint()}", file=sys.stderr, flush=True)
@@ -442,7 +469,7 @@ def lost(error):
 
 def resume_hint():
     """From which step --resume would go on."""
-    known = backup.Backup(backup_folder()).backups()
+    known = backups()
     if not known:
         return "There is no backup: --resume would begin anew."
     return f"--resume goes on after step {known[-1][0]:,}."
@@ -476,7 +503,7 @@ def views_of(recipe, data):
     return augment.named_views(recipe.views, *shape_of(data)[:2])
 
 
-def write_results(recipe, data, model, run):
+def write_results(recipe, data, model, run, seconds):
     """Measures the networks, and writes all that is left of the run."""
     mpl = FLAGS.method == "mpl"
     name = "student" if mpl else "network"
@@ -514,29 +541,16 @@ def write_results(recipe, data, model, run):
             outputs[f"{stem}.md"] = export.text_writer(
                 model_card.text(network, data, facts)
             )
-    outputs["curves.png"] = lambda path: report.plot_curves(
-        run.metrics(),
-        f"{FLAGS.method}, seed {FLAGS.seed}",
-        path,
-        "validation images" if data.validation else "test images",
+    measured = report.measure(
+        {label: network for label, (_, network) in networks.items()}, data
     )
     accuracies = {}
     if data.test is not None:
-        for label, (_, network) in networks.items():
-            counts = report.confusion_matrix(
-                network, data.test, data.num_classes
-            )
+        for label, counts in measured.counts.items():
             accuracies[label] = 100 * report.accuracy_of(counts)
             print(f"{label:20} {accuracies[label]:.2f} % of the test images")
-            if label == f"averaged {name}":
-                averaged = counts
-        outputs["confusion_matrix.png"] = lambda path: report.plot_confusion(
-            averaged,
-            data.class_names,
-            f"averaged {name}: {accuracies[f'averaged {name}']:.2f} % of the "
-            "test images",
-            path,
-        )
+    if FLAGS.report:
+        outputs |= pictures(recipe, data, model, run, measured, seconds)
     # Last, because it says that the run is finished.
     result = {"step": recipe.steps, "test_accuracy": accuracies}
     outputs["results.json"] = export.json_writer(result)
@@ -546,6 +560,37 @@ def write_results(recipe, data, model, run):
 def writer(network, data, format):
     """What writes a network so that it classifies images alone."""
     return lambda path: serving.convert(network, path, data, format)
+
+
+def pictures(recipe, data, model, run, measured, seconds):
+    """What draws the curves, the confusion matrix and the report."""
+    outputs = {
+        "curves.png": lambda path: report.plot_curves(
+            run.metrics(),
+            f"{FLAGS.method}, seed {FLAGS.seed}",
+            path,
+            "validation images" if data.validation else "test images",
+        )
+    }
+    if data.test is not None:
+        label, counts = next(iter(measured.counts.items()))
+        accuracy = 100 * report.accuracy_of(counts)
+        outputs["confusion_matrix.png"] = lambda path: report.plot_confusion(
+            counts,
+            data.class_names,
+            f"{label}: {accuracy:.2f} % of the test images",
+            path,
+        )
+    outputs["report.html"] = lambda path: report.write(
+        path,
+        model,
+        data,
+        metrics=run.metrics(),
+        settings=settings_of(recipe, data),
+        measured=measured,
+        seconds=seconds,
+    )
+    return outputs
 
 
 def write_all(run, outputs):
@@ -572,6 +617,8 @@ def prepare(strategy, chief):
     # What is quickly checked comes first.
     if chief:
         export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
+        if FLAGS.report:
+            report.check()
     data, recipe = load_data(chief)
     recipe = adapted(recipe)
     data = dataclasses.replace(data, views=views_of(recipe, data))
@@ -667,10 +714,13 @@ def main(argv):
     except distribution.WorkerLost as error:
         lost(error)
     try:
+        begin, anew = time.monotonic(), not backups()
         train(recipe, data, batches, model, run)
         if chief:
+            # Of a training that went on, what came before is not known.
+            seconds = time.monotonic() - begin if anew else None
             model = on_one_device(recipe, data, model)
-            write_results(recipe, data, model, run)
+            write_results(recipe, data, model, run, seconds)
     finally:
         if chief:
             run.end()

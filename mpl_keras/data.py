@@ -196,8 +196,8 @@ def _evaluation(pair, reference, num_classes, argument):
 def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
     """Batches (x, y) in order, for Keras's `evaluate`.
 
-    The dataset has the attributes `num_examples`, and `read`, which returns
-    some of them by their numbers.
+    The dataset has the attributes `num_examples`, `examples`, which is `x`,
+    and `read`, which returns some of them by their numbers.
 
     Args:
         x: Arrays or sources.
@@ -218,6 +218,7 @@ def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
         .prefetch(tf.data.AUTOTUNE)
     )
     dataset.num_examples, dataset.read = checks.num_examples(x), read
+    dataset.examples = x
     return dataset
 
 

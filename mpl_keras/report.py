@@ -1,9 +1,11 @@
-"""Pictures of a training: curves, and what is taken for what.
+"""The report of a training: one page, and the pictures beside it.
 
-They are drawn with matplotlib, which comes with `pip install
-"mpl_keras[examples]"`.
+They are drawn with matplotlib, and the page is filled by Jinja2, which come
+with `pip install "mpl_keras[examples]"`.
 """
 
+import platform
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,65 +13,178 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import checks
-
-# More classes than this are shown without names and numbers.
-_MANY = 30
-_PANELS = (
-    ("Accuracy", ("val_accuracy", "accuracy")),
-    ("Loss", ("supervised_loss", "student_loss", "loss", "val_loss")),
-    ("Pseudo labels", ("mask_rate", "pseudo_label_confidence")),
-    ("Feedback's share of the teacher's gradient", ("feedback_share",)),
+from mpl_keras import canvas, chapters, figures, measures, pages, panels
+from mpl_keras.findings import (
+    Measured,
+    accuracy_of,
+    confusion_matrix,
+    measure,
 )
-_NAMES = {
-    "val_accuracy": "averaged network, held-out data",
-    "accuracy": "labeled batches",
-    "val_loss": "averaged network, held-out data",
-    "loss": "labeled batches",
-    "supervised_loss": "supervised",
-    "student_loss": "student, on pseudo labels",
-    "mask_rate": "confident enough",
-    "pseudo_label_confidence": "mean confidence",
-    "feedback_share": "feedback",
+
+__all__ = [
+    "Measured",
+    "accuracy_of",
+    "check",
+    "confusion_matrix",
+    "measure",
+    "plot_confusion",
+    "plot_curves",
+    "write",
+]
+
+_DPI = 120
+_METHODS = {
+    "mpl": (
+        "Meta Pseudo Labels",
+        "a teacher labels the unlabeled {things}; a student learns from these "
+        "pseudo labels alone, and the teacher also from how well the student "
+        "then does on the labeled {things}",
+    ),
+    "uda": (
+        "UDA",
+        "one network learns from the labels, and to answer alike for a weak "
+        "and a strong view of an unlabeled {thing}",
+    ),
+    "supervised": (
+        "Supervised training",
+        "one network learns from the labeled {things} alone, to compare with",
+    ),
 }
 
 
-def confusion_matrix(
-    network: keras.Model, batches: tf.data.Dataset, num_classes: int
-) -> np.ndarray:
-    """Counts examples by true class (row) and predicted class (column).
+def check() -> None:
+    """Raises unless what a report is made with is installed.
+
+    Raises:
+        ImportError: It names what is missing, and how to install it.
+
+    Example:
+    >>> check()
+    """
+    pages.check()
+
+
+def write(
+    path: Any,
+    model: Any,
+    data: Any,
+    *,
+    metrics: Mapping[str, Sequence[float]],
+    settings: Mapping[str, Any],
+    measured: Measured | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Writes a page about a training, one file that needs no network.
+
+    What the data or the metrics do not hold is left out: pictures of what is
+    no image, figures of a test without test examples.
 
     Args:
-        network: From inputs to logits, [batch, num_classes].
-        batches: Of (x, y); y integers or rows of probabilities.
-        num_classes: Number of classes.
+        path: The HTML file to write.
+        model: The trained `MetaPseudoLabels` or `UDA`.
+        data: The `SemiSupervisedData` that it was trained on.
+        metrics: Values by name, one for each epoch, with "step".
+        settings: Of the training, JSON-able; "method" and "dataset" are in
+            the title, where they are known.
+        measured: What `measure` returns.
+        seconds: What the training took, if that is known.
 
-    Returns:
-        int64, [num_classes, num_classes].
-
-    Example:
-    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Identity()])
-    >>> x, y = [[1.0, 0.0], [0.0, 1.0], [0.0, 2.0]], [0, 1, 0]
-    >>> batches = tf.data.Dataset.from_tensors((x, y))
-    >>> confusion_matrix(net, batches, 2)
-    array([[1, 1],
-           [0, 1]])
-    """
-    counts = np.zeros((num_classes, num_classes), np.int64)
-    for x, y in batches:
-        predicted = network.predict_on_batch(x).argmax(axis=-1)
-        np.add.at(counts, (checks.class_ids(y.numpy()), predicted), 1)
-    return counts
-
-
-def accuracy_of(counts: np.ndarray) -> float:
-    """Share of the examples on the diagonal of a confusion matrix.
+    Raises:
+        ImportError: Without Jinja2 or matplotlib.
 
     Example:
-    >>> accuracy_of(np.array([[3, 1], [0, 4]]))
-    0.875
+    >>> import os, tempfile
+    >>> from mpl_keras import UDA, datasets
+    >>> data = datasets.two_moons()
+    >>> model = UDA(keras.Sequential([keras.Input((2,)),
+    ...                               keras.layers.Dense(2)]))
+    >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
+    >>> write(path, model, data, metrics={"step": [1], "loss": [0.7]},
+    ...       settings={"method": "uda", "seed": 0},
+    ...       measured=measure({"averaged network": model.averaged}, data))
+    >>> "<h1>UDA</h1>" in open(path).read()
+    True
     """
-    return float(np.trace(counts) / counts.sum())
+    held_out = "test" if data.validation is None else "validation"
+    writer = chapters.Chapters(model, data, measured)
+    sections = [
+        writer.networks(),
+        writer.training(metrics, held_out),
+        *writer.pseudo_labels(metrics),
+        writer.held_out(),
+        writer.mistakes(),
+        chapters.settings(settings),
+    ]
+    name, words = _METHODS[_method(model, settings)]
+    dataset = settings.get("dataset")
+    words = words.format(thing=writer.thing, things=writer.things)
+    page = pages.render(
+        "report.html",
+        language="en",
+        title=name + (f" on {dataset}" if dataset else ""),
+        lead=[f"{name}: {words}.", _outcome(writer, measured)],
+        facts=_facts(model, writer, data, seconds),
+        sections=[section for section in sections if section is not None],
+        written=pages.now(),
+        versions=_versions(),
+    )
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(page)
+
+
+def _method(model, settings):
+    known = settings.get("method")
+    if known in _METHODS:
+        return known
+    if hasattr(model, "teacher"):
+        return "mpl"
+    return "uda" if model.consistency is not None else "supervised"
+
+
+def _outcome(writer, measured):
+    """What came of it, in a sentence or two."""
+    if measured is None:
+        return (
+            f"No labeled {writer.things} were held out, so that nothing is "
+            "known of how many it would name right."
+        )
+    name, counts = next(iter(measured.counts.items()))
+    right, total = int(np.trace(counts)), int(counts.sum())
+    low, high = measures.wilson_interval(right, total)
+    return (
+        f"The {name} names {100 * right / total:.2f} % of {total:,} "
+        f"{measured.kind} {writer.things} right ({100 * low:.1f} to "
+        f"{100 * high:.1f} %, the 95 % interval that the number of "
+        f"{writer.things} leaves open)."
+    )
+
+
+def _facts(model, writer, data, seconds):
+    count, unlabeled = len(data.labeled[1]), writer.num_unlabeled
+    each = count / data.num_classes
+    facts = [
+        ("Labels", f"{count:,} of {data.num_classes:,} classes, {each:,.3g} "
+         "each on average"),
+        (f"Unlabeled {writer.things}", f"{unlabeled:,}"),
+        ("Steps", f"{int(model.step.numpy()):,}"),
+        ("Parameters of a network", f"{model.averaged.count_params():,}"),
+    ]  # fmt: skip
+    if seconds is not None:
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        took = f"{hours}:{minutes:02}:{rest:02} (hours, minutes, seconds)"
+        facts.append(("Training took", took))
+    return facts
+
+
+def _versions():
+    own = sys.modules[__package__].__version__
+    return [
+        f"mpl_keras {own}",
+        f"Keras {keras.__version__}",
+        f"TensorFlow {tf.__version__}",
+        f"Python {platform.python_version()}",
+    ]
 
 
 def plot_confusion(
@@ -82,43 +197,21 @@ def plot_confusion(
         class_names: Names of the classes; shown for up to 30 classes.
         title: Above the picture.
         path: The PNG file to write.
+
+    Example:
+    >>> plot_confusion(np.eye(2, dtype=int), ["cat", "dog"], "", "/dev/null")
     """
-    few = len(counts) <= _MANY
-    side = min(max(4.5, 2.0 + 0.42 * len(counts)), 14) if few else 8
-    figure = _figure(side + 0.6, side)
-    axis = figure.subplots()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    if few:
-        for (row, column), count in np.ndenumerate(counts):
-            if count:
-                color = "white" if shares[row, column] > 0.5 else "black"
-                axis.text(
-                    column,
-                    row,
-                    count,
-                    ha="center",
-                    va="center",
-                    color=color,
-                    fontsize=8,
-                )
-        names = [
-            name if len(name) < 16 else name[:14] + "…" for name in class_names
-        ]
-        turn = 90 if max(map(len, names)) > 3 else 0
-        axis.set_xticks(range(len(counts)), names, rotation=turn)
-        axis.set_yticks(range(len(counts)), names)
-    else:
-        figure.colorbar(image, label="share of the true class")
-    axis.set(xlabel="predicted", ylabel="true", title=title)
-    figure.savefig(path, dpi=120, format="png")
+    with figures.style(transparent=False):
+        names = [pages.plain(name) for name in class_names]
+        drawn = figures.confusion(counts, names, title)
+        _save(path, figures.png(drawn, dpi=_DPI))
 
 
 def plot_curves(
     metrics: Mapping[str, Sequence[float]],
     title: str,
     path: Any,
-    held_out: str = "held-out data",
+    held_out: str = panels.HELD_OUT,
 ) -> None:
     """Draws accuracy, losses, pseudo labels and feedback through training.
 
@@ -130,44 +223,38 @@ def plot_curves(
         title: Above the picture.
         path: The PNG file to write.
         held_out: What the "val_" metrics were measured on.
+
+    Example:
+    >>> plot_curves({"loss": [2.0, 1.0]}, "two epochs", "/dev/null")
     """
-    panels = [
-        (name, [key for key in keys if key in metrics])
-        for name, keys in _PANELS
-    ]
-    panels = [(name, keys) for name, keys in panels if keys]
-    columns = max(min(len(panels), 2), 1)
-    count = len(next(iter(metrics.values()), ()))
-    steps = metrics.get("step", range(1, count + 1))
-    rows = max(-(-len(panels) // columns), 1)
-    figure = _figure(5.6 * columns, 3.4 * rows)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for axis, (name, keys) in zip(axes.flat, panels, strict=False):
-        for key in keys:
-            values = np.array(metrics[key], float)
-            scale = 100 if name == "Accuracy" else 1
-            axis.plot(
-                steps,
-                scale * values,
-                label=_NAMES[key].replace("held-out data", held_out),
-                marker="." if len(values) < 3 else None,
+    with figures.style(transparent=False):
+        tiles = [
+            figures.png(
+                figures.curves(p.steps, p.series, p.title, p.unit), dpi=_DPI
             )
-        axis.set(title=name, xlabel="step")
-        axis.set_ylabel("%" if name == "Accuracy" else "")
-        axis.grid(alpha=0.3)
-        axis.legend()
-    for axis in axes.flat[len(panels) :]:
-        axis.set_axis_off()
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120, format="png")
+            for p in panels.panels(metrics, held_out)
+        ]
+        _save(path, _tiled(tiles, title))
 
 
-def _figure(width: float, height: float):
-    """An empty figure that no window will show, whatever the machine."""
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise ImportError(
-            "Pictures need matplotlib: pip install matplotlib"
-        ) from error
-    return figure.Figure(figsize=(width, height), layout="constrained")
+def _tiled(tiles, title):
+    """PNG files of one size as one, two beside each other."""
+    columns = 1 if len(tiles) == 1 else 2
+    above = canvas.figure(0.4, columns * canvas.WIDTH)
+    above.text(0.5, 0.4, canvas.text(title, 80), ha="center", fontsize=12)
+    rows = [_pixels(figures.png(above, dpi=_DPI))]
+    tiles = [_pixels(tile) for tile in tiles]
+    if len(tiles) % columns:
+        tiles.append(np.full_like(tiles[0], 255))
+    for first in range(0, len(tiles), columns):
+        rows.append(np.concatenate(tiles[first : first + columns], axis=1))
+    return tf.io.encode_png(np.concatenate(rows)).numpy()
+
+
+def _pixels(png):
+    return tf.io.decode_png(png, channels=3).numpy()
+
+
+def _save(path, contents):
+    with open(path, "wb") as file:
+        file.write(contents)

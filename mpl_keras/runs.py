@@ -20,7 +20,8 @@ _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
 # As `export.write_whole` names the folder in which it writes.
 _HALF = re.compile(
-    r"\.((settings|results)\.json|metrics\.csv|(curves|confusion_matrix)\.png"
+    r"\.((settings|results)\.json|metrics\.csv|report\.html"
+    r"|(curves|confusion_matrix)\.png"
     r"|(student|network|finetuned)(\.keras|\.md)?"
     r"|(student_as_trained|network_as_trained|teacher)\.keras)\.[a-z0-9_]{8}"
     rf"|{re.escape(locks.FILE)}"

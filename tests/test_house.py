@@ -115,7 +115,8 @@ ROOMS = {
     # While it trains.
     "events": (),
     "scalars": ("networks",),
-    "snapshots": ("checks", "data", "figures", "measures", "sources"),
+    "samples": ("checks", "sources"),
+    "snapshots": ("checks", "data", "figures", "measures", "samples"),
     "tensorboard": (
         "arguments",
         "distribution",
@@ -123,7 +124,27 @@ ROOMS = {
         "scalars",
         "snapshots",
     ),
-    "report": ("checks",),
+    "findings": ("checks", "samples"),
+    "panels": (),
+    "pages": ("figures", "mosaic"),
+    "chapters": (
+        "checks",
+        "figures",
+        "findings",
+        "measures",
+        "pages",
+        "panels",
+        "samples",
+    ),
+    "report": (
+        "canvas",
+        "chapters",
+        "figures",
+        "findings",
+        "measures",
+        "pages",
+        "panels",
+    ),
     "runs": ("export", "locks"),
     # The models.
     "semi_supervised": (

@@ -335,7 +335,7 @@ def test_examples_are_spread_over_all():
     held_out, truth = taken._held_out
     assert len(truth) == 1000 and np.ptp(np.bincount(truth)) <= 1
     np.testing.assert_array_equal(y[held_out[:, 0].astype(int)], truth)
-    assert len(taken._weak) == 256
+    assert len(taken._unlabeled.weak) == 256
     again = snapshots.Snapshots(found)
     again.prepare()
-    np.testing.assert_array_equal(taken._weak, again._weak)
+    np.testing.assert_array_equal(taken._unlabeled.weak, again._unlabeled.weak)
