@@ -95,6 +95,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "finetuned.keras",
         "finetuned.md",
         "metrics.csv",
+        "report.html",
         "results.json",
         "settings.json",
         "student",
@@ -277,6 +278,7 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
         "network.keras",
         "network.md",
         "network_as_trained.keras",
+        "report.html",
         "settings.json",
     ]
     monkeypatch.setattr(report, "plot_confusion", real)
