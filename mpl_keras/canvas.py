@@ -103,7 +103,7 @@ def png(drawn, dpi: int = 120) -> bytes:
     >>> png(figure(2.0))[1:4]
     b'PNG'
     """
-    return _saved(drawn, "png", dpi=dpi)
+    return _saved(drawn, "png", dpi=dpi, pil_kwargs={"compress_level": 3})
 
 
 def svg(drawn) -> str:

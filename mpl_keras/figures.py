@@ -212,7 +212,7 @@ def marginals(
     if count <= MANY:
         below = 0.2 + (canvas.length(names, 8) if turn else 0.1)
     figure = canvas.figure(below + 2.2)
-    axis = canvas.axis(figure, 0.62, below, canvas.WIDTH - 0.72, 1.9)
+    axis = canvas.axis(figure, 0.76, below, canvas.WIDTH - 0.86, 1.9)
     if count > MANY:
         order = np.argsort(-values[0], kind="stable")
         for label, shares in zip(series, values, strict=True):
