@@ -172,7 +172,7 @@ flags.DEFINE_bool(
     "tensorboard", True, "Write what `tensorboard --logdir` shows."
 )
 flags.DEFINE_bool(
-    "report", True, "Write report.html and pictures of curves and confusion."
+    "report", True, "Write report.html, which needs pip install jinja2."
 )
 flags.DEFINE_integer(
     "seed", 0, "Of split, networks, order and views.", lower_bound=0
@@ -549,8 +549,7 @@ def write_results(recipe, data, model, run, seconds):
         for label, counts in measured.counts.items():
             accuracies[label] = 100 * report.accuracy_of(counts)
             print(f"{label:20} {accuracies[label]:.2f} % of the test images")
-    if FLAGS.report:
-        outputs |= pictures(recipe, data, model, run, measured, seconds)
+    outputs |= pictures(recipe, data, model, run, measured, seconds)
     # Last, because it says that the run is finished.
     result = {"step": recipe.steps, "test_accuracy": accuracies}
     outputs["results.json"] = export.json_writer(result)
@@ -581,15 +580,16 @@ def pictures(recipe, data, model, run, measured, seconds):
             f"{label}: {accuracy:.2f} % of the test images",
             path,
         )
-    outputs["report.html"] = lambda path: report.write(
-        path,
-        model,
-        data,
-        metrics=run.metrics(),
-        settings=settings_of(recipe, data),
-        measured=measured,
-        seconds=seconds,
-    )
+    if FLAGS.report:
+        outputs["report.html"] = lambda path: report.write(
+            path,
+            model,
+            data,
+            metrics=run.metrics(),
+            settings=settings_of(recipe, data),
+            measured=measured,
+            seconds=seconds,
+        )
     return outputs
 
 
@@ -617,8 +617,7 @@ def prepare(strategy, chief):
     # What is quickly checked comes first.
     if chief:
         export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
-        if FLAGS.report:
-            report.check()
+        report.check(FLAGS.report)
     data, recipe = load_data(chief)
     recipe = adapted(recipe)
     data = dataclasses.replace(data, views=views_of(recipe, data))

@@ -188,13 +188,13 @@ class Chapters:
             label = probabilities[place].argmax()
             name, number = self._names[label], few.index[place]
             share = f"{100 * probabilities[place, label]:.1f} %"
-            lines = [("", name, f" {share}")]
+            lines = [("", name, f", {share}")]
             alt = (
                 f"Weak and strong view of unlabeled image {number:,}, whose "
                 f"pseudo label is {name} with {share}"
             )
             if truth is not None and truth[number] != label:
-                lines.append(("in truth", self._names[truth[number]], ""))
+                lines.append(("true class", self._names[truth[number]], ""))
                 alt += f", in truth {self._names[truth[number]]}"
             alts.append(f"{alt}.")
             captions.append(lines)
@@ -218,7 +218,7 @@ class Chapters:
             return None
         drawings = [self._confusion(), self._reliability()]
         scores = findings.scores(self._counts, self._names)
-        caption = "Classes"
+        caption = "All classes"
         if len(scores) > _MANY:
             caption = f"The {_MANY} classes of {len(scores):,} that are "
             caption += "recognised least often"
@@ -228,9 +228,12 @@ class Chapters:
             (s.name, f"{s.count:,}", _percent(s.recall), _percent(s.precision))
             for s in scores
         ]
-        header = ("class", "examples", "recognised (recall)")
+        caption += (
+            ". Recall: share of its examples that were recognised; precision: "
+            "share of what was called so that is"
+        )
         table = pages.Table(
-            caption, (*header, "right when named (precision)"), rows
+            caption, ("class", "examples", "recall", "precision"), rows
         )
         return pages.Section(
             "classes",
@@ -293,9 +296,9 @@ class Chapters:
                 f"{self._of[:-1].capitalize()} {one.index:,}, taken for "
                 f"{called} with {share}, in truth {true}."
             )
-            lines = [("", called, f" {share}"), ("in truth", true, "")]
+            lines = [("", called, f", {share}"), ("true class", true, "")]
             if path:
-                lines.append(("", "/".join(path.split(os.sep)[-2:]), ""))
+                lines.append(("", os.path.basename(path), ""))
             captions.append(lines)
         total = int(self._counts.sum() - np.trace(self._counts))
         text = (

@@ -6,7 +6,7 @@ comes with `pip install "mpl_keras[examples]"`.
 
 import base64
 import datetime
-import importlib.util
+import importlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -17,16 +17,22 @@ import tensorflow as tf
 
 from mpl_keras import figures, mosaic
 
-# What no page and no SVG may hold: control characters, and the halves of
-# letters as which Python reads names that are not UTF-8.
-_UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# What no page and no SVG may hold: control characters, those that would turn
+# the words after them around, and the halves of letters as which Python reads
+# names that are not UTF-8.
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+    "\ufffe\uffff]"
+)
+_PERCENT = re.compile(r"(?<=\d) (?=%)")
 # Smaller pictures are enlarged, and keep their corners.
 _SMALL = 48
+_MANY = 30  # words of a setting
 _DOTS = 96  # CSS pixels of an inch
 
 
 def check() -> None:
-    """Raises unless what pages are made with is installed.
+    """Raises unless what fills the templates is installed.
 
     Raises:
         ImportError: It names what is missing, and how to install it.
@@ -34,12 +40,12 @@ def check() -> None:
     Example:
     >>> check()
     """
-    for name, module in (("Jinja2", "jinja2"), ("matplotlib", "matplotlib")):
-        if importlib.util.find_spec(module) is None:
-            raise ImportError(
-                f"The report needs {name}, which is not installed: "
-                f"pip install {module}"
-            )
+    try:
+        importlib.import_module("jinja2")
+    except ImportError as error:
+        raise ImportError(
+            "report.html needs Jinja2: pip install jinja2"
+        ) from error
 
 
 def plain(text: Any) -> str:
@@ -78,9 +84,16 @@ def render(template: str, **context) -> str:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=lambda v: plain(v) if type(v) is str else v,
+        finalize=_set,
     )
     return environment.get_template(template).render(**context)
+
+
+def _set(value):
+    """Text as it is set; a number and its percent sign stay together."""
+    if type(value) is not str:
+        return value
+    return _PERCENT.sub("\u00a0", plain(value))
 
 
 def now() -> datetime.datetime:
@@ -244,7 +257,10 @@ def value(setting: Any) -> str:
     if setting is None:
         return "none"
     if isinstance(setting, (list, tuple)):
-        return ", ".join(map(value, setting))
+        words = [value(one) for one in setting[:_MANY]]
+        if len(setting) > _MANY:
+            words.append(f"and {len(setting) - _MANY:,} more")
+        return ", ".join(words)
     return json.dumps(setting, ensure_ascii=False, default=str)
 
 

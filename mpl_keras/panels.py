@@ -23,17 +23,20 @@ _PANELS = (
         "",
         {
             "val_loss": f"averaged network, {HELD_OUT}",
-            "loss": "labeled batches",
-            "supervised_loss": "supervised",
+            "loss": "training",
             "student_loss": "student, on pseudo labels",
-            "teacher_loss": "teacher, in all",
         },
     ),
     (
-        "Consistency",
+        "Loss by part",
         "",
-        {"consistency_loss": "loss", "consistency_weight": "its weight"},
+        {
+            "teacher_loss": "teacher, in all",
+            "supervised_loss": "supervised",
+            "consistency_loss": "consistency",
+        },
     ),
+    ("Weight of the consistency", "", {"consistency_weight": "weight"}),
     (
         "Pseudo labels: confidence",
         "%",

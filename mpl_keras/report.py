@@ -4,6 +4,7 @@ They are drawn with matplotlib, and the page is filled by Jinja2, which come
 with `pip install "mpl_keras[examples]"`.
 """
 
+import os
 import platform
 import sys
 from collections.abc import Mapping, Sequence
@@ -52,8 +53,11 @@ _METHODS = {
 }
 
 
-def check() -> None:
-    """Raises unless what a report is made with is installed.
+def check(page: bool = True) -> None:
+    """Raises unless what pictures and the page are made with is installed.
+
+    Args:
+        page: Whether `write` will be called, and not only the pictures.
 
     Raises:
         ImportError: It names what is missing, and how to install it.
@@ -61,7 +65,9 @@ def check() -> None:
     Example:
     >>> check()
     """
-    pages.check()
+    with figures.style():
+        if page:
+            pages.check()
 
 
 def write(
@@ -117,6 +123,8 @@ def write(
     ]
     name, words = _METHODS[_method(model, settings)]
     dataset = settings.get("dataset")
+    if dataset and os.path.isdir(dataset):
+        dataset = os.path.basename(os.path.abspath(dataset))
     words = words.format(thing=writer.thing, things=writer.things)
     page = pages.render(
         "report.html",
@@ -163,18 +171,26 @@ def _facts(model, writer, data, seconds):
     count, unlabeled = len(data.labeled[1]), writer.num_unlabeled
     each = count / data.num_classes
     facts = [
-        ("Labels", f"{count:,} of {data.num_classes:,} classes, {each:,.3g} "
-         "each on average"),
+        (
+            "Labels",
+            f"{count:,}, of {data.num_classes:,} classes ({each:,.3g} of each "
+            "on average)",
+        ),
         (f"Unlabeled {writer.things}", f"{unlabeled:,}"),
         ("Steps", f"{int(model.step.numpy()):,}"),
         ("Parameters of a network", f"{model.averaged.count_params():,}"),
-    ]  # fmt: skip
+    ]
     if seconds is not None:
-        minutes, rest = divmod(round(seconds), 60)
-        hours, minutes = divmod(minutes, 60)
-        took = f"{hours}:{minutes:02}:{rest:02} (hours, minutes, seconds)"
-        facts.append(("Training took", took))
+        facts.append(("Training took", _duration(seconds)))
     return facts
+
+
+def _duration(seconds):
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _versions():

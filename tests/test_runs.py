@@ -144,6 +144,7 @@ def test_a_dead_job_does_not_hold_a_folder(tmp_path):
 
 
 def test_halves_left_by_a_kill_are_removed(tmp_path):
-    (tmp_path / ".settings.json.abcd_123").mkdir()
+    for name in ("settings.json", "report.html"):
+        (tmp_path / f".{name}.abcd_123").mkdir()
     open_run(tmp_path, resume=True).begin()
     assert os.listdir(tmp_path) == ["settings.json"]

@@ -105,6 +105,15 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "teacher.keras",
         "tensorboard",
     }
+    page = (out / "report.html").read_text(encoding="utf-8")
+    for text in (
+        "<h1>Meta Pseudo Labels on my pictures ü</h1>",
+        "0 ß",
+        "finetuned",
+        "Worst mistakes",
+        ".png</bdi>",
+    ):
+        assert text in page
     for name in ("curves.png", "confusion_matrix.png"):
         assert (out / name).read_bytes().startswith(PNG)
     settings = json.loads((out / "settings.json").read_text())
@@ -202,7 +211,8 @@ def start(script, tmp_path):
     def start(*arguments):
         with flagsaver.flagsaver():
             argv = ["train_images.py", f"--output_dir={tmp_path / 'out'}"]
-            argv.append("--notensorboard")  # it takes a second to draw
+            # They take seconds to draw.
+            argv += ["--notensorboard", "--noreport"]
             script.main(flags.FLAGS([*argv, *arguments]))
 
     return start
@@ -284,6 +294,16 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "plot_confusion", real)
     start(*arguments, "--resume")
     assert "confusion_matrix.png" in os.listdir(tmp_path / "out")
+
+
+def test_what_is_missing_is_named_at_first(start, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    arguments = ["--dataset=digits", "--steps=1", "--method=supervised"]
+    with pytest.raises(SystemExit, match="Jinja2: pip install jinja2"):
+        start(*arguments, "--report")
+    assert os.listdir(tmp_path) == []
+    start(*arguments)
+    assert "report.html" not in os.listdir(tmp_path / "out")
 
 
 def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
