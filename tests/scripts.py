@@ -46,6 +46,7 @@ class Script:
                 dict(os.environ if env is None else env),
                 [file.name for file in self._files],
             ),
+            daemon=True,  # ends with the tests, also where one has failed
         )
         self._process.start()
         self.pid = self._process.pid
