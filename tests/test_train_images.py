@@ -107,7 +107,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     }
     page = (out / "report.html").read_text(encoding="utf-8")
     for text in (
-        "<h1>Meta Pseudo Labels on my pictures ü</h1>",
+        "<h1>Meta Pseudo Labels on my pictures ü",
         "0 ß",
         "finetuned",
         "Worst mistakes",
@@ -160,7 +160,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 
 def test_a_killed_run_goes_on(pictures, tmp_path):
     arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
-    arguments += ["--evaluate_every=20", "--backup_every=7"]
+    arguments += ["--evaluate_every=20", "--backup_every=7", "--noreport"]
     process = scripts.start(
         SCRIPT, *arguments, "--output_dir=killed", cwd=tmp_path
     )
@@ -441,6 +441,7 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
         "--evaluate_every=10",
         "--backup_every=4",
         "--resume",
+        "--noreport",
     ]
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(2)]
