@@ -129,6 +129,12 @@ class Chapters:
             f"{100 * probabilities.max(axis=-1).mean():.1f} % confident on "
             f"average.{self._truth(probabilities, few.index)}"
         ]
+        if "pseudo_label_coverage" in metrics:
+            text.append(
+                'Of the curves, those of "training" are of the batches, the '
+                f"others of a sample of unlabeled {self.things}, as they are, "
+                "after each epoch."
+            )
         sections = [
             pages.Section("pseudo-labels", "Pseudo labels", text, drawings)
         ]

@@ -119,7 +119,7 @@ def write(
         *writer.pseudo_labels(metrics),
         writer.held_out(),
         writer.mistakes(),
-        chapters.settings(settings),
+        chapters.settings(settings) if settings else None,
     ]
     name, words = _METHODS[_method(model, settings)]
     dataset = settings.get("dataset")
@@ -264,7 +264,9 @@ def _tiled(tiles, title):
         tiles.append(np.full_like(tiles[0], 255))
     for first in range(0, len(tiles), columns):
         rows.append(np.concatenate(tiles[first : first + columns], axis=1))
-    return tf.io.encode_png(np.concatenate(rows)).numpy()
+    margin = ((0, 12), (12, 12), (0, 0))
+    sheet = np.pad(np.concatenate(rows), margin, constant_values=255)
+    return tf.io.encode_png(sheet).numpy()
 
 
 def _pixels(png):
