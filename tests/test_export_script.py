@@ -23,6 +23,7 @@ def run(tmp_path_factory):
         "--num_labeled=20",
         "--steps=4",
         "--notensorboard",
+        "--noreport",
         f"--output_dir={folder}",
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import time
 import types
 
