@@ -601,13 +601,14 @@ def write_all(run, outputs):
             break
         try:
             run.write(name, write)
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        except Exception as error:
+            # A picture that cannot be drawn must not cost what comes after it.
             missing[name] = error
     if missing:
         sys.exit(
             f"{NAME}: not written to {run.path}: "
             + "; ".join(f"{name} ({why})" for name, why in missing.items())
-            + f". The rest is there. Once there is room: {resume_hint()}"
+            + f". The rest is there. When that is cured: {resume_hint()}"
         )
     print(f"wrote {', '.join(outputs)} to {run.path}")
 
