@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c "$(IN_RANGE)" 2>/dev/null && echo $$p && break; done)
 RUN = TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python
 
-.PHONY: demo test lint format wheel clean
+.PHONY: demo test test-all lint format wheel clean
 
 demo: .venv/installed
 	$(RUN) examples/digits.py --num_labeled=10 --seeds=0,1,2 \
@@ -14,6 +14,9 @@ demo: .venv/installed
 
 test: .venv/installed
 	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
+
+test-all: .venv/installed
+	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m ""
 
 lint: .venv/installed
 	.venv/bin/ruff check .

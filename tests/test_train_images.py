@@ -289,7 +289,6 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
         "network.keras",
         "network.md",
         "network_as_trained.keras",
-        "report.html",
         "settings.json",
     ]
     monkeypatch.setattr(report, "plot_confusion", real)
