@@ -35,7 +35,31 @@ LONG = (
 )
 
 
+# What the gate need not show on every change, because another case of the same
+# test, or a script in `benchmarks/`, does: `make test-all` runs them.
+SLOW = (
+    "test_cluster.py::test_two_workers_are_one",
+    "test_examples.py::test_tune",
+    *(
+        f"test_images_are_preprocessed_as_the_family_expects[{family}]"
+        for family in ("ResNet50", "EfficientNetB0")
+    ),
+    "test_statistics_of_efficientnets_files[variance1-scale1]",
+    "test_a_saved_model_goes_on_bit_for_bit[per example]",
+    "test_a_saved_model_goes_on_bit_for_bit[cosine]",
+    "test_xla_and_eager_agree_with_the_graph[CosineFeedback]",
+    "test_xla_and_eager_agree_with_the_graph[PerExampleFeedback]",
+    "test_a_damaged_backup_is_passed_over[empty]",
+    "test_a_damaged_backup_is_passed_over[truncated]",
+    "test_monte_carlo_of_the_models_own_samples[None]",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Long modules first; the tests of a module stay in order."""
+    for item in items:
+        if item.nodeid.endswith(SLOW):
+            item.add_marker("slow")
     order = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))
