@@ -24,7 +24,7 @@ flags.DEFINE_string("output", "predictions.csv", "The table to write.")
 flags.DEFINE_bool("overwrite", False, "Replace --output if it exists.")
 flags.DEFINE_bool("all_probabilities", False, "A column for each class.")
 flags.DEFINE_integer(
-    "batch_size", 256, "Images classified at once.", lower_bound=1
+    "batch_size", 64, "Images classified at once.", lower_bound=1
 )
 
 

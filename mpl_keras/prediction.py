@@ -38,7 +38,7 @@ class Prediction(NamedTuple):
 def predict_files(
     classifier: classifiers.Classifier,
     paths: Sequence[str],
-    batch_size: int = 256,
+    batch_size: int = 64,
 ) -> Iterator[Prediction]:
     """Classifies image files, and goes on after those that cannot be read.
 
