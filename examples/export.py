@@ -121,22 +121,30 @@ def main(argv):
             "trained_steps": steps,
             "settings": settings,
         }
+        failed = []
         for format, target in paths.items():
-            check = serving.write_classifier(
-                network,
-                target,
-                data,
-                format=format,
-                overwrite=FLAGS.overwrite,
-                facts=facts,
-            )
+            try:
+                check = serving.write_classifier(
+                    network,
+                    target,
+                    data,
+                    format=format,
+                    overwrite=FLAGS.overwrite,
+                    facts=facts,
+                )
+            except ValueError as error:
+                failed.append(f"{target} ({error})")
+                continue
             print(
                 f"wrote {target} and {target}.md: {format}, on {check.images} "
                 f"images {100 * check.agreement:.1f} % the same class, "
                 f"probabilities differ by at most {check.difference:.1e}"
             )
     except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"{NAME}: {error}")
+        text = str(error).replace("`overwrite=True`", "with --overwrite")
+        sys.exit(f"{NAME}: {text.replace('`filepath`', '--output_dir')}")
+    if failed:
+        sys.exit(f"{NAME}: not written: {'; '.join(failed)}")
 
 
 if __name__ == "__main__":

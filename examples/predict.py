@@ -123,6 +123,7 @@ def main(argv):
         )
     except (OSError, ValueError, ImportError) as error:
         text = str(error).replace("`filepath`", "--output")
+        text = text.replace("`overwrite=True`", "with --overwrite")
         sys.exit(f"{NAME}: {text.replace('`path`', 'MODEL')}")
     (counts,) = found
     seconds = time.time() - counts.begin

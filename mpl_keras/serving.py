@@ -226,7 +226,14 @@ def _compare(network, path, images, format):
         x = preprocessing.crop(images) * np.float32(preprocessing.scale)
         logits = network(tf.constant(x), training=False)
         expected = tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
-        given = classifier(images)
+        try:
+            given = classifier(images)
+        except RuntimeError as error:
+            # Of a layer whose output is always 0, say, 8 bits have no range.
+            raise ValueError(
+                f"What was written as {format} cannot be run, and was not "
+                f"kept: {error}"
+            ) from error
     # What is as good as equal may be in either order.
     margin = np.take_along_axis(
         expected, given.argmax(-1)[:, np.newaxis], axis=-1

@@ -387,6 +387,18 @@ def test_what_differs_is_not_kept(trained, data, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+def test_what_cannot_be_run_is_not_kept(trained, data, tmp_path, monkeypatch):
+    def fail(self, images):
+        raise RuntimeError("failed to prepare")
+
+    monkeypatch.setattr(classifiers.Classifier, "__call__", fail)
+    with pytest.raises(ValueError, match="cannot be run.*failed to prepare"):
+        serving.write_classifier(
+            trained, tmp_path / "a.keras", data, format="keras"
+        )
+    assert os.listdir(tmp_path) == []
+
+
 def test_what_is_no_classifier(trained, tmp_path):
     trained.save(tmp_path / "plain.keras")
     with pytest.raises(ValueError, match=r"export\(\.\.\., data=data\)"):
