@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mpl_keras import checks, measures
+from mpl_keras import checks, findings, measures
 from mpl_keras.data import SemiSupervisedData
 
 _SHOWN = 50  # classes
@@ -105,11 +105,8 @@ def _accuracy(network, data):
         batches, name = data.validation, "validation"
     if batches is None:
         return "## Accuracy\n\nNot measured: there were no examples to test on."
-    right = total = 0
-    for x, y in batches:
-        predicted = np.asarray(network.predict_on_batch(x)).argmax(axis=-1)
-        right += int((predicted == checks.class_ids(y.numpy())).sum())
-        total += len(predicted)
+    logits, truth = findings.predictions(network, batches)
+    right, total = int((logits.argmax(axis=-1) == truth).sum()), len(truth)
     low, high = measures.wilson_interval(right, total)
     lines = [
         "## Accuracy",

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import checks, figures, measures, samples
+from mpl_keras import checks, figures, findings, measures, samples
 from mpl_keras import data as data_module
 
 _UNLABELED, _HELD_OUT = 256, 1000
@@ -149,8 +149,8 @@ class Snapshots:
 
     def _of_held_out(self, probabilities, truth):
         data = self._data
-        counts = np.zeros((data.num_classes,) * 2, np.int64)
-        np.add.at(counts, (truth, probabilities.argmax(axis=-1)), 1)
+        predicted = probabilities.argmax(axis=-1)
+        counts = findings.count(truth, predicted, data.num_classes)
         kind = "test" if data.validation is None else "validation"
         title = f"averaged network, {len(truth):,} {kind} examples"
         return {

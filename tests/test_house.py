@@ -89,7 +89,7 @@ ROOMS = {
     "classifiers": ("preprocessing",),
     "prediction": ("arguments", "classifiers", "images", "preprocessing"),
     "conversion": ("arguments", "classifiers", "preprocessing"),
-    "model_card": ("checks", "data", "measures"),
+    "model_card": ("checks", "data", "findings", "measures"),
     "serving": (
         "classifiers",
         "conversion",
@@ -116,7 +116,14 @@ ROOMS = {
     "events": (),
     "scalars": ("networks",),
     "samples": ("checks", "sources"),
-    "snapshots": ("checks", "data", "figures", "measures", "samples"),
+    "snapshots": (
+        "checks",
+        "data",
+        "figures",
+        "findings",
+        "measures",
+        "samples",
+    ),
     "tensorboard": (
         "arguments",
         "distribution",
