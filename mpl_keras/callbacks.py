@@ -10,7 +10,7 @@ import time
 import keras
 import numpy as np
 
-from mpl_keras import arguments, checks, networks, schedules
+from mpl_keras import arguments, checks, networks, samples, schedules
 
 
 class _LossSchedule(keras.callbacks.Callback):
@@ -189,13 +189,11 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
     def measure(self) -> dict[str, float]:
         """The values of now."""
         logits = self._labeler().predict(self.x, self.batch_size, verbose=0)
-        logits = np.asarray(logits, "float64")
-        exp = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities = exp / exp.sum(axis=-1, keepdims=True)
+        probabilities = samples.softmax(np.asarray(logits))
         confidence = probabilities.max(axis=-1)
         labels = probabilities.argmax(axis=-1)
         covered = confidence >= self.threshold
-        num_classes = logits.shape[-1]
+        num_classes = probabilities.shape[-1]
         marginals = np.bincount(labels, minlength=num_classes) / len(labels)
         self.marginals.append(marginals)
         expected = self.expected_marginals

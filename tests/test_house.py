@@ -81,7 +81,7 @@ ROOMS = {
     "backbones": ("applications", "arguments", "wide_resnet"),
     "recipes": (),
     # For models of the user's own.
-    "callbacks": ("arguments", "checks", "networks", "schedules"),
+    "callbacks": ("arguments", "checks", "networks", "samples", "schedules"),
     "backup": ("arguments", "distribution", "locks"),
     "locks": (),
     # After training.
