@@ -19,7 +19,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 from absl import app, flags, logging
 
-from mpl_keras import conversion, datasets, export, serving
+from mpl_keras import (
+    arguments,
+    conversion,
+    datasets,
+    export,
+    runs,
+    serving,
+)
 
 NAME = os.path.basename(__file__)
 # Files of a run by what they hold, the first that is there.
@@ -119,7 +126,7 @@ def main(argv):
         facts = {
             "network": f"{stem} of {settings['method']}",
             "trained_steps": steps,
-            "settings": settings,
+            "settings": runs.described(settings),
         }
         failed = []
         for format, target in paths.items():
@@ -135,14 +142,10 @@ def main(argv):
             except ValueError as error:
                 failed.append(f"{target} ({error})")
                 continue
-            print(
-                f"wrote {target} and {target}.md: {format}, on {check.images} "
-                f"images {100 * check.agreement:.1f} % the same class, "
-                f"probabilities differ by at most {check.difference:.1e}"
-            )
+            print(f"wrote {target} and {target}.md: {format}, {check}")
     except (OSError, ValueError, ImportError) as error:
-        text = str(error).replace("`overwrite=True`", "with --overwrite")
-        sys.exit(f"{NAME}: {text.replace('`filepath`', '--output_dir')}")
+        names = {"filepath": "--output_dir", "overwrite=True": "--overwrite"}
+        sys.exit(f"{NAME}: {arguments.renamed(str(error), names)}")
     if failed:
         sys.exit(f"{NAME}: not written: {'; '.join(failed)}")
 

@@ -2,9 +2,10 @@
 
     python examples/predict.py run/student new_pictures --output=predictions.csv
 
-The model is what `train_images.py` or `export.py` has written: a SavedModel, or
-a .keras, .tflite or .onnx file. The table has a row for each file, with the
-most probable class; a file that cannot be read has its error there instead.
+The model is what `train_images.py` or `export.py` has written: a SavedModel, a
+.keras, .tflite or .onnx file, or the folder of a run, whose averaged student is
+taken. The table has a row for each file, with the most probable class; a file
+that cannot be read, or is no image, has its error there instead.
 """
 
 import csv
@@ -16,7 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags, logging
 
-from mpl_keras import classifiers, export, folder_files, prediction
+from mpl_keras import (
+    arguments,
+    classifiers,
+    export,
+    folder_files,
+    prediction,
+)
 
 NAME = os.path.basename(__file__)
 FLAGS = flags.FLAGS
@@ -88,6 +95,21 @@ def write_table(path, classifier, folder, paths):
     return counts
 
 
+def find_model(path):
+    """The model itself, where the path is the folder of a whole run."""
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            f"MODEL must be an exported classifier. Received: {path}, which "
+            "does not exist"
+        )
+    for name in ("student", "network"):
+        inside = os.path.join(path, name)
+        if os.path.exists(os.path.join(inside, "saved_model.pb")):
+            print(f"model      {inside}")
+            return inside
+    return path
+
+
 def files_in(folder):
     """All files; raises if there is none."""
     if not os.path.isdir(folder):
@@ -111,8 +133,8 @@ def main(argv):
         sys.exit(f"{NAME}: usage: {NAME} MODEL FOLDER [--output=FILE]")
     model, folder = argv[1:]
     try:
+        model, paths = find_model(model), files_in(folder)
         export.check_free(FLAGS.output, FLAGS.overwrite)
-        paths = files_in(folder)
         classifier = classifiers.load(model)
         found = []
         export.write_whole(
@@ -122,9 +144,9 @@ def main(argv):
             ),
         )
     except (OSError, ValueError, ImportError) as error:
-        text = str(error).replace("`filepath`", "--output")
-        text = text.replace("`overwrite=True`", "with --overwrite")
-        sys.exit(f"{NAME}: {text.replace('`path`', 'MODEL')}")
+        names = {"filepath": "--output", "path": "MODEL"}
+        names["overwrite=True"] = "--overwrite"
+        sys.exit(f"{NAME}: {arguments.renamed(str(error), names)}")
     (counts,) = found
     seconds = time.time() - counts.begin
     print(

@@ -27,7 +27,6 @@ nothing: choose on a folder `validation`, or with --validation_fraction.
 import dataclasses
 import importlib.util
 import os
-import re
 import sys
 import time
 import warnings
@@ -39,6 +38,7 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from mpl_keras import (
+    arguments,
     augment,
     backup,
     builder,
@@ -276,10 +276,16 @@ def default_recipe(side, num_classes):
             "student_learning_rate": rate,
             "clip_norm": 1.0,
         }
-        print(
-            "note: there is no GPU, so that settings are light: --backbone="
-            f"{backbone}, --steps={changes['steps']}, small batches"
-        )
+        light = [
+            f"--{name}={changes[name]}"
+            for name in ("backbone", "steps", "labeled_batch_size")
+            if FLAGS[name].value is None
+        ]
+        if light:
+            print(
+                "note: there is no GPU, so that settings are light: "
+                + ", ".join(light)
+            )
     return dataclasses.replace(recipes.get(name), **changes)
 
 
@@ -437,9 +443,7 @@ def watching(recipe, data):
     """What shows the training in TensorBoard, if it is to be."""
     if not FLAGS.tensorboard:
         return []
-    settings = settings_of(recipe, data)
-    for name in ("class_names", "data_options"):  # no numbers or words
-        del settings[name]
+    settings = runs.described(settings_of(recipe, data))
     # Without it there is nothing to show them with, and the rest is written.
     known = importlib.util.find_spec("tensorboard") is not None
     return [
@@ -477,21 +481,20 @@ def resume_hint():
 
 def message(error):
     """An error of the library, in the words of the command line."""
-    text = str(error)
-    for name, flag in (
-        ("`path`", "--dataset"),
-        ("`name`", "--dataset"),
-        ('unreadable="leave_out"', "--unreadable=leave_out"),
-        ("unless overwriting is asked for", "unless with --resume"),
-        ("`steps_per_epoch`", "--evaluate_every"),
-        ("`labeled batch size`", "--labeled_batch_size"),
-        ("`weak batch size`", "--unlabeled_batch_size"),
-    ):
-        text = text.replace(name, flag)
-    text = re.sub(
-        r"`(\w+)`",
-        lambda found: f"--{found[1]}" if found[1] in FLAGS else found[0],
-        text,
+    text = arguments.renamed(
+        str(error),
+        {
+            **{name: f"--{name}" for name in FLAGS},
+            "path": "--dataset",
+            "name": "--dataset",
+            "steps_per_epoch": "--evaluate_every",
+            "labeled batch size": "--labeled_batch_size",
+            "weak batch size": "--unlabeled_batch_size",
+        },
+    )
+    text = text.replace('="leave_out"', "=leave_out")
+    text = text.replace(
+        "unless overwriting is asked for", "unless with --resume"
     )
     return f"{NAME}: {text}"
 
@@ -524,6 +527,10 @@ def write_results(recipe, data, model, run, seconds):
             seed=FLAGS.seed,
         )
         networks["finetuned"] = "finetuned", tuned
+    measured = report.measure(
+        {label: network for label, (_, network) in networks.items()}, data
+    )
+    settings = runs.described(settings_of(recipe, data))
     # What matters most comes first: there may be no room for all.
     outputs = {}
     for stem, network in networks.values():
@@ -536,24 +543,39 @@ def write_results(recipe, data, model, run, seconds):
                 "network": label,
                 "trained_steps": recipe.steps,
                 "format": "tf_saved_model",
-                "settings": settings_of(recipe, data),
+                "settings": settings,
             }
+            if measured is not None:
+                facts["confusion"] = measured.kind, measured.counts[label]
             outputs[f"{stem}.md"] = export.text_writer(
                 model_card.text(network, data, facts)
             )
-    measured = report.measure(
-        {label: network for label, (_, network) in networks.items()}, data
-    )
     accuracies = {}
     if data.test is not None:
-        for label, counts in measured.counts.items():
-            accuracies[label] = 100 * report.accuracy_of(counts)
-            print(f"{label:20} {accuracies[label]:.2f} % of the test images")
-    outputs |= pictures(recipe, data, model, run, measured, seconds)
+        accuracies = {
+            label: 100 * report.accuracy_of(counts)
+            for label, counts in measured.counts.items()
+        }
+    tell(measured, data)
+    outputs |= pictures(settings, data, model, run, measured, seconds)
     # Last, because it says that the run is finished.
     result = {"step": recipe.steps, "test_accuracy": accuracies}
     outputs["results.json"] = export.json_writer(result)
     write_all(run, outputs)
+
+
+def tell(measured, data):
+    """Prints how good the networks are."""
+    for label, counts in measured.counts.items() if measured else ():
+        share = 100 * report.accuracy_of(counts)
+        print(f"{label:20} {share:.2f} % of the {measured.kind} images")
+        only = report.sole_answer(counts)
+        if only is not None:
+            print(
+                f"note: the {label} calls all of them "
+                f"{data.class_names[only]}: it has learned nothing of use. "
+                "More --steps or labels may help, or another learning rate."
+            )
 
 
 def writer(network, data, format):
@@ -561,7 +583,7 @@ def writer(network, data, format):
     return lambda path: serving.convert(network, path, data, format)
 
 
-def pictures(recipe, data, model, run, measured, seconds):
+def pictures(settings, data, model, run, measured, seconds):
     """What draws the curves, the confusion matrix and the report."""
     outputs = {
         "curves.png": lambda path: report.plot_curves(
@@ -586,7 +608,7 @@ def pictures(recipe, data, model, run, measured, seconds):
             model,
             data,
             metrics=run.metrics(),
-            settings=settings_of(recipe, data),
+            settings=settings,
             measured=measured,
             seconds=seconds,
         )

@@ -5,6 +5,8 @@ Every error names the argument, what it must be, and what came.
 
 import math
 import numbers
+import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -50,6 +52,23 @@ def choice(name: str, value: Any, choices) -> None:
             f"`{name}` must be one of {tuple(choices)}. "
             f"Received: {name}={value!r}"
         )
+
+
+def renamed(text: str, names: Mapping[str, str]) -> str:
+    """An error's text, in which arguments have the names that a user gave.
+
+    Args:
+        text: Of an error of this library.
+        names: What an argument is called instead, a flag say.
+
+    Example:
+    >>> renamed("`path` must exist. Received: path=a", {"path": "--model"})
+    '--model must exist. Received: --model=a'
+    """
+    for old, new in names.items():
+        text = text.replace(f"`{old}`", new)
+        text = re.sub(rf"(?<![\w-]){re.escape(old)}=", f"{new}=", text)
+    return text
 
 
 def _inside(value, least, most, above, below):

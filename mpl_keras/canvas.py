@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-WIDTH = 4.4  # inches
+WIDTH = 3.9  # inches
 # Told apart by people who see fewer colours: Okabe and Ito, 2008.
 _ON_LIGHT = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 _ON_DARK = "#56B4E9", "#E69F00", "#2BBF94", "#E79AC4", "#F0E442", "#F2814A"

@@ -132,8 +132,8 @@ def check_free(filepath, overwrite: bool = False) -> None:
     """
     if _occupied(filepath) and not overwrite:
         raise FileExistsError(
-            "`filepath` must not exist or be an empty folder, unless "
-            f"`overwrite=True`. Received: filepath={filepath}"
+            "`filepath` must be free, unless `overwrite=True`. Received: "
+            f"filepath={filepath}, which exists"
         )
 
 

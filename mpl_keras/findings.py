@@ -83,6 +83,24 @@ def accuracy_of(counts: np.ndarray) -> float:
     return float(np.trace(counts) / counts.sum())
 
 
+def sole_answer(counts: np.ndarray) -> int | None:
+    """The one class that all examples are taken for; None if they are not.
+
+    A network that gives examples of several classes one answer has learned
+    nothing, whatever share of them that gets right.
+
+    Args:
+        counts: What `confusion_matrix` returns.
+
+    Example:
+    >>> sole_answer(np.array([[0, 3], [0, 4]]))
+    1
+    """
+    given = np.flatnonzero(counts.sum(axis=0))
+    several = np.count_nonzero(counts.sum(axis=1)) > 1
+    return int(given[0]) if several and len(given) == 1 else None
+
+
 class Measured(NamedTuple):
     """What networks made of the examples that were held out.
 

@@ -39,7 +39,7 @@ def find(path):
         raise FileNotFoundError(
             "`path` must hold the folders `labeled`, with a folder for each "
             "class, and `unlabeled`. Received: "
-            f"{sorted(os.listdir(path))[:_SHOWN]} in {path}"
+            f"{path}, which holds {sorted(os.listdir(path))[:_SHOWN]}"
         )
     classes = _folders(os.path.join(path, "labeled"))
     if len(classes) < 2:

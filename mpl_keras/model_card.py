@@ -5,19 +5,19 @@ Reporting](https://arxiv.org/abs/1810.03993), as far as a program knows it.
 """
 
 import datetime
-import importlib.metadata
 import platform
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_keras import checks, findings, measures
 from mpl_keras.data import SemiSupervisedData
 
 _SHOWN = 50  # classes
-_VERSIONS = ("mpl_keras", "keras", "tensorflow")
 
 
 def text(
@@ -35,7 +35,9 @@ def text(
         data: What it was trained on.
         facts: What else is known: "network", which one it is; "trained_steps";
             "format" and "check", as `serving` knows them; "settings", a
-            mapping. What is not there is left out.
+            mapping. What is not there is left out. "confusion", a pair of
+            "test" or "validation" and the confusion matrix on it, if this is
+            known; otherwise it is measured.
 
     Returns:
         Markdown.
@@ -50,7 +52,7 @@ def text(
     facts = dict(facts or {})
     parts = [
         _heading(network, data, facts),
-        _accuracy(network, data),
+        _accuracy(network, data, facts),
         _training(data, facts),
         _table("Settings", facts.get("settings") or {}),
         _limits(data),
@@ -78,14 +80,10 @@ def _heading(network, data, facts):
         about["Format"] = facts["format"]
     found = facts.get("check")
     if found is not None:
-        about["Compared with the network"] = (
-            f"on {found.images} images: {100 * found.agreement:.1f} % the same "
-            f"class, probabilities differ by at most {found.difference:.1e}"
-        )
+        about["Compared with the network"] = str(found)
     about["Written"] = datetime.date.today().isoformat()
     about["Versions"] = ", ".join(
-        [f"Python {platform.python_version()}"]
-        + [f"{name} {_version(name)}" for name in _VERSIONS]
+        f"{name} {version}" for name, version in versions().items()
     )
     lines.append(_rows(about))
     names = [_cell(name) for name in data.class_names[:_SHOWN]]
@@ -98,15 +96,31 @@ def _heading(network, data, facts):
     return "\n\n".join(lines)
 
 
-def _accuracy(network, data):
-    """Measured now, on what tests; else on what validates."""
-    batches, name = data.test, "test"
-    if batches is None:
-        batches, name = data.validation, "validation"
-    if batches is None:
+def versions() -> dict[str, str]:
+    """Versions of Python and of what trains, by name.
+
+    Example:
+    >>> list(versions())
+    ['Python', 'mpl_keras', 'Keras', 'TensorFlow']
+    """
+    return {
+        "Python": platform.python_version(),
+        "mpl_keras": sys.modules[__package__].__version__,
+        "Keras": keras.__version__,
+        "TensorFlow": tf.__version__,
+    }
+
+
+def _accuracy(network, data, facts):
+    """Of what tests; else of what validates."""
+    known = facts.get("confusion")
+    if known is None:
+        measured = findings.measure({"": network}, data)
+        known = measured and (measured.kind, measured.counts[""])
+    if known is None:
         return "## Accuracy\n\nNot measured: there were no examples to test on."
-    logits, truth = findings.predictions(network, batches)
-    right, total = int((logits.argmax(axis=-1) == truth).sum()), len(truth)
+    name, counts = known
+    right, total = int(np.trace(counts)), int(counts.sum())
     low, high = measures.wilson_interval(right, total)
     lines = [
         "## Accuracy",
@@ -117,6 +131,12 @@ def _accuracy(network, data):
         lines.append(
             "Settings may have been chosen on these examples: on others expect "
             "less."
+        )
+    only = findings.sole_answer(counts)
+    if only is not None:
+        lines.append(
+            f"> **Warning: it calls all of them {_cell(data.class_names[only])}"
+            "**, and has learned nothing that is of use."
         )
     return "\n\n".join(lines)
 
@@ -172,10 +192,3 @@ def _cell(value):
         for char in str(value)
     )
     return " ".join(out.split())
-
-
-def _version(package):
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed)"

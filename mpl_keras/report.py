@@ -5,21 +5,27 @@ with `pip install "mpl_keras[examples]"`.
 """
 
 import os
-import platform
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import canvas, chapters, figures, measures, pages, panels
+from mpl_keras import (
+    canvas,
+    chapters,
+    figures,
+    measures,
+    model_card,
+    pages,
+    panels,
+)
 from mpl_keras.findings import (
     Measured,
     accuracy_of,
     confusion_matrix,
     measure,
+    sole_answer,
 )
 
 __all__ = [
@@ -30,6 +36,7 @@ __all__ = [
     "measure",
     "plot_confusion",
     "plot_curves",
+    "sole_answer",
     "write",
 ]
 
@@ -100,6 +107,7 @@ def write(
 
     Example:
     >>> import os, tempfile
+    >>> import keras
     >>> from mpl_keras import UDA, datasets
     >>> data = datasets.two_moons()
     >>> model = UDA(keras.Sequential([keras.Input((2,)),
@@ -130,11 +138,11 @@ def write(
         "report.html",
         language="en",
         title=name + (f" on {dataset}" if dataset else ""),
-        lead=[f"{name}: {words}.", _outcome(writer, measured)],
+        lead=[f"{name}: {words}.", _outcome(writer, measured, data)],
         facts=_facts(model, writer, data, seconds),
         sections=[section for section in sections if section is not None],
         written=pages.now(),
-        versions=_versions(),
+        versions=[" ".join(item) for item in model_card.versions().items()],
     )
     with open(path, "w", encoding="utf-8") as file:
         file.write(page)
@@ -149,7 +157,7 @@ def _method(model, settings):
     return "uda" if model.consistency is not None else "supervised"
 
 
-def _outcome(writer, measured):
+def _outcome(writer, measured, data):
     """What came of it, in a sentence or two."""
     if measured is None:
         return (
@@ -159,12 +167,20 @@ def _outcome(writer, measured):
     name, counts = next(iter(measured.counts.items()))
     right, total = int(np.trace(counts)), int(counts.sum())
     low, high = measures.wilson_interval(right, total)
-    return (
+    text = (
         f"The {name} names {100 * right / total:.2f} % of {total:,} "
         f"{measured.kind} {writer.things} right ({100 * low:.1f} to "
         f"{100 * high:.1f} %, the 95 % interval that the number of "
         f"{writer.things} leaves open)."
     )
+    only = sole_answer(counts)
+    if only is not None:
+        called = pages.plain(data.class_names[only])
+        text += (
+            f" It calls all of them {called}: it has learned nothing that is "
+            "of use."
+        )
+    return text
 
 
 def _facts(model, writer, data, seconds):
@@ -191,16 +207,6 @@ def _duration(seconds):
     if hours:
         return f"{hours:,} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def _versions():
-    own = sys.modules[__package__].__version__
-    return [
-        f"mpl_keras {own}",
-        f"Keras {keras.__version__}",
-        f"TensorFlow {tf.__version__}",
-        f"Python {platform.python_version()}",
-    ]
 
 
 def plot_confusion(

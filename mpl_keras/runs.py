@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from mpl_keras import export, locks
+from mpl_keras import export, locks, scalars
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
@@ -179,8 +179,42 @@ def _number(text):
     return int(value) if value.is_integer() and "." not in text else value
 
 
+def described(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a training as people read them, each once.
+
+    Args:
+        settings: As `train_images.py` writes them: a recipe's fields, of which
+            some do not hold for the data set, and "data_options".
+
+    Example:
+    >>> described({"name": "digits", "num_labeled": 10, "steps": 5,
+    ...            "data_options": {"num_labeled": 20}, "finetune": False,
+    ...            "finetune_steps": 300, "class_names": ["0", "1"]})
+    {'recipe': 'digits', 'steps': 5, 'finetune': False}
+    """
+    known = dict(settings)
+    # Numbers of images and classes are told beside the settings.
+    for name in ("class_names", "data_options", "num_labeled", "num_classes"):
+        known.pop(name, None)
+    if known.get("feedback") == "none" or known.get("method", "mpl") != "mpl":
+        known = {
+            name: value
+            for name, value in known.items()
+            if not name.startswith(("feedback", "pseudo_label", "student"))
+        }
+    if not known.get("finetune"):
+        for name in ("steps", "batch_size", "learning_rate"):
+            known.pop(f"finetune_{name}", None)
+    options = settings.get("data_options") or {}
+    if not options.get("image_size"):  # the data's own
+        known.pop("image_size", None)
+    if "name" in known:
+        known = {"recipe": known.pop("name"), **known}
+    return {name: value for name, value in known.items() if value is not None}
+
+
 class SaveMetrics(keras.callbacks.Callback):
-    """Writes the metrics into a `RunFolder` after every epoch.
+    """Writes metrics and learning rates into a `RunFolder` after every epoch.
 
     What cannot be written, as on a full disk, costs no training: it is shown,
     and tried again after the next epoch.
@@ -200,8 +234,14 @@ class SaveMetrics(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         """Writes."""
         step = int(self.model.step.numpy())
+        # `learning_rate/teacher` as `teacher_learning_rate`, and so on.
+        rates = {
+            f"{tag.split('/')[1]}_learning_rate".removeprefix("network_"): value
+            for tag, value in scalars.state(self.model).items()
+            if tag.startswith("learning_rate/")
+        }
         try:
-            self.run.add(step, logs or {})
+            self.run.add(step, {**(logs or {}), **rates})
         except OSError as error:
             print(
                 f"\nThe metrics of step {step:,} could not be written, "

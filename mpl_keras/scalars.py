@@ -65,7 +65,7 @@ def state(model: keras.Model) -> dict[str, float]:
         "student": getattr(model, "student_optimizer", None),
     }
     if optimizers["teacher"] is None:
-        optimizers = {"network": model.optimizer}
+        optimizers = {"network": getattr(model, "optimizer", None)}
     for name, optimizer in optimizers.items():
         rate = getattr(
             networks.inner_optimizer(optimizer), "learning_rate", None

@@ -35,15 +35,29 @@ class Check(NamedTuple):
         images: How many were classified by both.
         agreement: Share of them that both give the same class.
         difference: Largest difference of a probability.
+        classes: How many different classes the network gives them: of one
+            alone, agreement says nothing.
 
     Example:
-    >>> Check(images=256, agreement=1.0, difference=2e-7).agreement
-    1.0
+    >>> print(Check(images=256, agreement=1.0, difference=2e-7, classes=3))
+    on 256 images of 3 classes 100.0 % the same class, probabilities differ \
+by at most 2.0e-07
     """
 
     images: int
     agreement: float
     difference: float
+    classes: int
+
+    def __str__(self):
+        """In words."""
+        images = f"{self.images} images of {self.classes} classes"
+        if self.classes == 1:
+            images = f"{self.images} images, all of one class to the network,"
+        return (
+            f"on {images} {100 * self.agreement:.1f} % the same class, "
+            f"probabilities differ by at most {self.difference:.1e}"
+        )
 
 
 def write_classifier(
@@ -241,7 +255,8 @@ def _compare(network, path, images, format):
     tie = 2 * _EXACT
     agreement = float((margin >= expected.max(-1) - tie).mean())
     difference = float(np.abs(given - expected).max())
-    found = Check(len(images), agreement, difference)
+    classes = len(np.unique(expected.argmax(-1)))
+    found = Check(len(images), agreement, difference, classes)
     if format != "litert_int8" and not difference <= _EXACT:
         raise ValueError(
             f"What was written as {format} differs from the network, and was "

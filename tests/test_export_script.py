@@ -55,7 +55,8 @@ def test_a_run_is_exported(run, tmp_path):
     np.testing.assert_allclose(given, expected, atol=1e-5)
     # A second time nothing is replaced, unless asked for.
     done = export(run, tmp_path / "out", *flags)
-    assert done.returncode == 1 and "must not exist" in done.stderr
+    assert done.returncode == 1 and "must be free" in done.stderr
+    assert "filepath" not in done.stderr
 
 
 def test_what_cannot_be_exported_is_said(run, tmp_path):

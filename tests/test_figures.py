@@ -47,7 +47,7 @@ def test_words_stay_words():
 def test_all_figures_on_a_dark_page():
     with figures.style(dark=True):
         for figure in everything():
-            assert drawn(figures.png(figure, dpi=50)).shape[1] == 220
+            assert drawn(figures.png(figure, dpi=50)).shape[1] == 195
 
 
 def test_the_page_is_seen_through_or_not():

@@ -149,10 +149,11 @@ ROOMS = {
         "figures",
         "findings",
         "measures",
+        "model_card",
         "pages",
         "panels",
     ),
-    "runs": ("export", "locks"),
+    "runs": ("export", "locks", "scalars"),
     # The models.
     "semi_supervised": (
         "arguments",

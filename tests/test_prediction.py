@@ -21,13 +21,16 @@ def model(tmp_path_factory):
     keras.utils.set_random_seed(0)
     layers = [keras.Input((12, 12, 3)), keras.layers.Flatten()]
     net = keras.Sequential([*layers, keras.layers.Dense(3)])
+    path = tmp_path_factory.mktemp("model") / "net.keras"
+    serving.write_classifier(net, path, data(), format="keras")
+    return path
+
+
+def data():
     x = np.zeros((6, 12, 12, 3), "uint8")
-    data = datasets.from_arrays(
+    return datasets.from_arrays(
         x, np.arange(6) % 3, x, class_names=("cat", "<b>", "a,b")
     )
-    path = tmp_path_factory.mktemp("model") / "net.keras"
-    serving.write_classifier(net, path, data, format="keras")
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +115,8 @@ def test_the_table(model, folder, tmp_path):
             assert float(row["probability"]) == max(values.values())
     before = output.read_text()
     done = run(model, folder, f"--output={output}")
-    assert done.returncode == 1 and "--output must not exist" in done.stderr
+    assert done.returncode == 1 and "--output must be free" in done.stderr
+    assert "filepath" not in done.stderr
     assert output.read_text() == before
 
 
@@ -127,4 +131,18 @@ def test_mistakes_are_said(model, tmp_path):
         done = run(*arguments, f"--output={tmp_path}/p.csv")
         assert done.returncode == 1 and message in done.stderr
         assert "Traceback" not in done.stderr
+        assert "`path`" not in done.stderr and "path=" not in done.stderr
     assert os.listdir(tmp_path) == ["empty"]
+
+
+def test_a_run_stands_for_its_student(model, folder, tmp_path):
+    net = keras.saving.load_model(model, compile=False)
+    serving.write_classifier(net, tmp_path / "student", data())
+    tables = []
+    for number, named in enumerate((model, tmp_path)):
+        output = tmp_path / f"{number}.csv"
+        done = run(named, folder, f"--output={output}")
+        assert done.returncode == 0, done.stderr
+        tables.append(output.read_text())
+    assert tables[0] == tables[1]
+    assert f"model      {tmp_path}/student" in done.stdout

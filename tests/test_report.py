@@ -183,6 +183,23 @@ def test_what_it_tells(page):
     assert {a["scope"] for a in page.all("th")} == {"col", "row"}
 
 
+def test_a_network_of_one_answer_is_called_so(tmp_path):
+    found = pictures(4, NAMES)
+    path = tmp_path / "report.html"
+    for column, said in ((np.zeros(16), True), (np.arange(16) % 3, False)):
+        logits = np.eye(4)[column.astype(int)]
+        report.write(
+            path,
+            UDA(network(4)),
+            found,
+            metrics={},
+            settings={},
+            measured=measured(found, logits),
+        )
+        text = f"It calls all of them {NAMES[0]}: it has learned nothing"
+        assert (text in Page(path).text) == said
+
+
 @pytest.mark.parametrize("kind", ["mpl", "supervised"])
 def test_what_is_not_there_is_left_out(kind, tmp_path):
     x = np.zeros((6, 3), "float32")

@@ -289,11 +289,31 @@ def test_the_card_says_what_is_known(model, data, tmp_path):
     assert "averaged student, ema\\_momentum" in card
     assert "of 540 test examples (95 % interval: " in card
     assert "| Labeled examples | 100 |" in card
-    assert f"keras {keras.__version__}" in card
+    assert f"Keras {keras.__version__}" in card
     model.step.assign(7)
     model.export(tmp_path / "b.keras", "keras", data=data)
     card = (tmp_path / "b.keras.md").read_text()
     assert "never trained" not in card and "| Steps | 7 |" in card
+    assert "calls all of them" not in card and " of 1 classes" not in card
+
+
+def test_a_network_of_one_answer_is_called_so(data, tmp_path, capsys):
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10, kernel_initializer="zeros"),
+        ]
+    )
+    net.layers[-1].bias.assign(keras.ops.one_hot(3, 10))
+    path = tmp_path / "a.keras"
+    check = serving.write_classifier(net, path, data, format="keras")
+    assert check.classes == 1 and "all of one class to the network" in str(
+        check
+    )
+    card = (tmp_path / "a.keras.md").read_text()
+    assert "**Warning: it calls all of them 3**" in card
+    assert str(check) in card
 
 
 def no_image_data():
@@ -312,7 +332,7 @@ def renamed(data):
         ("a", "pickle", None, "`format` must be one of"),
         ("a", "tf_saved_model", lambda d: no_image_data(), "`data` must be"),
         ("a", "tf_saved_model", renamed, "one for each of the network's 10"),
-        ("taken", "tf_saved_model", None, "must not exist"),
+        ("taken", "tf_saved_model", None, "must be free"),
     ],
 )
 def test_mistakes_are_found_before_anything_is_written(

@@ -120,11 +120,12 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     settings = json.loads((out / "settings.json").read_text())
     assert settings["steps"] == 60 and settings["seed"] == 3
     with open(out / "metrics.csv") as file:
-        assert [row["step"] for row in csv.DictReader(file)] == [
-            "20",
-            "40",
-            "60",
-        ]
+        rows = list(csv.DictReader(file))
+    assert [row["step"] for row in rows] == ["20", "40", "60"]
+    # Of the last step, at which a cosine is 0 and next to 0 before.
+    rates = [float(row["teacher_learning_rate"]) for row in rows]
+    assert rates[0] > rates[1] > rates[2] >= 0
+    assert float(rows[0]["student_learning_rate"]) > 0
 
     # The same pixels as arrays, the same seed: the same network.
     found = datasets.from_folder(pictures)
@@ -140,6 +141,9 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     student = keras.saving.load_model(out / "student.keras")
     for a, b in zip(model.averaged.weights, student.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+    card = (out / "student.md").read_text()
+    assert "| recipe | digits |" in card and "num_labeled" not in card
+    assert re.search(r"\| finetune.steps \| 5 \|", card.replace("\\", ""))
     accuracies = json.loads((out / "results.json").read_text())["test_accuracy"]
     counts = report.confusion_matrix(student, arrays.test, 10)
     assert accuracies["averaged student"] == 100 * report.accuracy_of(counts)
