@@ -39,6 +39,10 @@ LONG = (
 # test, or a script in `benchmarks/`, does: `make test-all` runs them.
 SLOW = (
     "test_cluster.py::test_two_workers_are_one",
+    "test_train_images.py::test_workers_go_on_after_one_was_killed",
+    "test_two_replicas_are_one[cosine]",
+    "test_interrupted_and_whole_are_the_same[10-stops2]",
+    "test_sigterm_makes_a_last_backup[test_batch_end]",
     "test_examples.py::test_tune",
     *(
         f"test_images_are_preprocessed_as_the_family_expects[{family}]"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import keras
@@ -110,7 +111,8 @@ def same(one, other):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("whole"))
+    folder = tmp_path_factory.mktemp("whole")
+    return *train(folder, keep=3), folder
 
 
 @pytest.mark.parametrize(
@@ -133,17 +135,17 @@ def test_several_steps_in_an_execution(whole, tmp_path):
 
 
 def test_a_training_that_is_finished_stays_so(whole, tmp_path):
-    train(tmp_path)
+    shutil.copytree(whole[2], tmp_path, dirs_exist_ok=True)
     _, model = train(tmp_path)
     for a, b in zip(whole[1].variables, model.variables, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
     assert int(model.step) == 30
 
 
-def test_the_newest_are_kept(tmp_path):
-    train(tmp_path, keep=3)
-    assert [s for s, _ in backup.Backup(tmp_path).backups()] == [24, 28, 30]
-    assert not [n for n in os.listdir(tmp_path) if n.startswith(".")]
+def test_the_newest_are_kept(whole):
+    folder = whole[2]
+    assert [s for s, _ in backup.Backup(folder).backups()] == [24, 28, 30]
+    assert not [n for n in os.listdir(folder) if n.startswith(".")]
 
 
 def damaged_by(kind, path):

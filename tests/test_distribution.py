@@ -71,7 +71,6 @@ forms = {
     "hypergradient": lambda: feedback.HypergradientFeedback(0.5),
     "loss difference":
         lambda: feedback.LossDifferenceFeedback(0.5, normalization="std"),
-    "cosine": lambda: feedback.CosineFeedback(0.5),
 }
 
 def train(form, scope, **options):
@@ -176,7 +175,16 @@ def python(code, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
 
 
-@pytest.mark.parametrize("code", [SAME, ERRORS], ids=["same", "errors"])
+COSINE = """
+forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [SAME, SAME.replace("\ndef train", f"{COSINE}\ndef train"), ERRORS],
+    ids=["same", "cosine", "errors"],
+)
 def test_two_replicas_are_one(code, tmp_path):
     python(SETUP + code, tmp_path)
 

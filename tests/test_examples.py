@@ -24,7 +24,7 @@ def test_digits(tmp_path):
         "digits.py",
         "--num_labeled=20",
         "--seeds=3,4",
-        "--methods=mpl,supervised,no_feedback",
+        "--methods=mpl,no_feedback",
         "--feedback_weight=0.1",
         "--steps=40",
         "--output_dir=out",
@@ -41,7 +41,7 @@ def test_digits(tmp_path):
     assert [(row["method"], row["seed"]) for row in rows] == [
         (method, seed)
         for seed in ("3", "4")
-        for method in ("supervised", "no_feedback", "mpl")
+        for method in ("no_feedback", "mpl")
     ]
     mean = np.mean(
         [float(row["accuracy"]) for row in rows if row["method"] == "mpl"]

@@ -333,7 +333,8 @@ def test_what_is_left_out_is_noted(start, pictures, tmp_path, capsys):
     Image.fromarray(np.eye(8, dtype="uint8") * 255).convert("P").save(
         root / "unlabeled/palette.png"
     )
-    start(f"--dataset={root}", "--steps=1", "--unreadable=leave_out")
+    flags = ["--steps=1", "--unreadable=leave_out", "--method=supervised"]
+    start(f"--dataset={root}", *flags)
     text = capsys.readouterr().out
     for note in ("broken.png is not", "twin.png, show", "palette: converted"):
         assert re.search(f"note: (?s:.*){note}", text), text
