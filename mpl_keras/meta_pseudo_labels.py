@@ -34,13 +34,17 @@ class MetaPseudoLabels(SemiSupervisedModel):
     average of the student.
 
     BatchNorm normalises by its own batch in every pass of a step. The teacher
-    passes once over all views together, the student once over the strong
-    views, and these two passes move the moving statistics, once each, also
-    while the student waits. The student's passes over the labeled examples,
-    before and after its update, move none: otherwise it would be evaluated by
-    statistics of images that it is not trained on, and its loss would change by
-    more than its weights. The average follows the statistics as it follows the
-    weights, and evaluation normalises by the average's alone.
+    passes once over all views together; where it labels the strong view,
+    nothing is learned through the weak one, which then passes by itself, before
+    and without a backward pass. The student passes once over the strong views.
+    These passes move the moving statistics, once each, also while the student
+    waits.
+
+    The student's passes over the labeled examples, before and after its update,
+    move no statistics: otherwise it would be evaluated by those of images that
+    it is not trained on, and its loss would change by more than its weights.
+    The average follows the statistics as it follows the weights, and evaluation
+    normalises by the average's alone.
 
     Example:
     >>> def make_net():
@@ -242,8 +246,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         before = self._begin_step(meta.labels)
 
         # Teacher: look at all views, and label the unlabeled ones.
-        teacher_pass = self._forward(self.teacher, x)
-        logits = self._split(teacher_pass.logits, x)
+        teacher_pass = self._forward(self.teacher, x, *self._views())
+        logits = teacher_pass.logits
         taught = logits[self.pseudo_label_view]
         pseudo_labels = tf.stop_gradient(self.make_pseudo_labels(taught))
 
@@ -257,7 +261,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
         # Teacher: own gradient plus the feedback's, in one backward pass.
         gradient, watch = self._logit_gradient(
-            logits, labels, sample_weight, reaction
+            teacher_pass, labels, sample_weight, reaction
         )
         gradients = self._apply(self.teacher_optimizer, teacher_pass, gradient)
 
@@ -270,7 +274,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         return self._end_step(
             before,
             {
-                "teacher's logits": teacher_pass.logits,
+                "teacher's logits": list(logits.values()),
                 "student's loss": student_loss,
                 "student's gradient": student_gradients,
                 "student's labeled loss": reaction.loss_after,
@@ -280,6 +284,17 @@ class MetaPseudoLabels(SemiSupervisedModel):
                 "teacher's updated weights": self._weights_of(self.teacher),
             },
         )
+
+    def _views(self):
+        """Views that the teacher looks at, and those that it learns through.
+
+        Without feedback, too, it learns through the view that it labels, so
+        that a comparison is of the feedback alone.
+        """
+        if self.pseudo_label_view == "weak":
+            return VIEWS, VIEWS
+        learned = "labeled", "strong"
+        return (VIEWS if self.consistency is not None else learned), learned
 
     def _student_rate(self):
         """The student's learning rate, and whether it moves at all."""
@@ -373,11 +388,11 @@ class MetaPseudoLabels(SemiSupervisedModel):
         values = losses.crossentropy(meta.labels, logits)
         return weighted_mean(values, meta.weight), logits
 
-    def _logit_gradient(self, logits, labels, sample_weight, reaction):
-        """Gradient of the teacher's loss to its logits, and what to watch."""
-        views = [logits[view] for view in VIEWS]
+    def _logit_gradient(self, teacher_pass, labels, sample_weight, reaction):
+        """Gradients of the teacher's loss to its logits; what to watch."""
+        logits, learned = teacher_pass.logits, teacher_pass.learned
         with tf.GradientTape(persistent=True) as tape:
-            tape.watch(views)
+            tape.watch(learned)
             own, watch = self._own_loss(logits, labels, sample_weight)
             if self.feedback is not None:
                 coefficients, h = self.feedback(reaction, self.step)
@@ -388,19 +403,17 @@ class MetaPseudoLabels(SemiSupervisedModel):
                         coefficients,
                     )
                 )
-        gradient = tf.concat(gradients_of(tape, own, views), axis=0)
+        gradient = gradients_of(tape, own, learned)
         watch["teacher_loss"] = own
         if self.feedback is None:
             return gradient, watch
-        reply = tf.concat(gradients_of(tape, feedback, views), axis=0)
+        reply = gradients_of(tape, feedback, learned)
         watch["teacher_loss"] += feedback
         watch["feedback_loss"] = feedback
-        sizes = distribution.mean(
-            [tf.reduce_sum(reply**2), tf.reduce_sum(gradient**2)]
-        )
+        sizes = distribution.mean([_square(reply), _square(gradient)])
         watch["feedback_share"] = tf.sqrt(tf.math.divide_no_nan(*sizes))
         watch["h"] = h
-        return gradient + reply, watch
+        return [g + r for g, r in zip(gradient, reply, strict=True)], watch
 
     def get_compile_config(self):
         """Arguments of `compile`, serialized."""
@@ -436,6 +449,10 @@ def _meta_batch(x, y, sample_weight):
     if isinstance(y, dict):
         return _MetaBatch(x["meta"], y["meta"], None)
     return _MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
+
+
+def _square(tensors):
+    return tf.add_n([tf.reduce_sum(tensor**2) for tensor in tensors])
 
 
 def _divided(gradients, scale):

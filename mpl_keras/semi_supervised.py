@@ -227,35 +227,43 @@ class SemiSupervisedModel(distribution.DistributedModel):
         batches.check(x, y, sample_weight, self.num_classes)
         return x, y, sample_weight
 
-    def _forward(self, network, x, views=VIEWS):
-        """A recorded training pass over several views in one batch.
+    @staticmethod
+    def _forward(network, x, views, learned):
+        """Training passes over the views of a batch.
 
-        One pass is cheaper than three, and lets BatchNorm see labeled and
-        unlabeled examples together; it updates the moving statistics once.
+        All that it learns through go together: one pass is cheaper than three,
+        and lets BatchNorm see labeled and unlabeled examples. The weak views,
+        nearly half of all, may go by themselves where nothing is learned
+        through them: their activations are not kept, and there is no backward
+        pass. Each pass updates the moving statistics once.
+
+        Args:
+            network: What looks at them.
+            x: Batch of views.
+            views: Those that are looked at.
+            learned: Those through whose logits it will learn.
         """
-        images = tf.nest.map_structure(
-            lambda *parts: tf.concat(parts, axis=0), *(x[v] for v in views)
-        )
+        logits = {}
+        apart = [view for view in views if view not in learned]
+        if apart:
+            logits |= _look(network, x, apart)
         with tf.GradientTape() as tape:
-            logits = losses.as_float(network(images, training=True))
-            penalty = penalty_of(network, logits.dtype)
-        return _Pass(network, tape, logits, penalty)
+            logits |= _look(network, x, learned)
+            penalty = penalty_of(network, logits["labeled"].dtype)
+        learned = [logits[view] for view in learned]
+        return _Pass(network, tape, logits, penalty, learned)
 
-    def _split(self, logits, x, views=VIEWS):
-        """Splits the logits of a concatenated batch into its views."""
-        sizes = [tf.shape(tf.nest.flatten(x[view])[0])[0] for view in views]
-        return dict(zip(views, tf.split(logits, sizes), strict=True))
-
-    def _apply(self, optimizer, recorded, gradient):
-        """Updates a network, given the gradient to its logits; returns it."""
+    def _apply(self, optimizer, recorded, gradients):
+        """Updates a network, given the gradients to its logits."""
+        penalty = recorded.penalty
         scale = optimizer.scale_loss(1.0) / distribution.num_replicas()
-        scale = tf.cast(scale, gradient.dtype)
+        scale = tf.cast(scale, penalty.dtype)
         variables = recorded.network.trainable_variables
         gradients = gradients_of(
             recorded.tape,
-            [recorded.logits, recorded.penalty],
+            [*recorded.learned, penalty],
             variables,
-            [gradient * scale, tf.ones_like(recorded.penalty) * scale],
+            [g * scale for g in (*gradients, tf.ones_like(penalty))],
         )
         distribution.apply_gradients(optimizer, gradients, variables)
         return gradients
@@ -731,12 +739,23 @@ def refuse_unknown(unknown, optimizers) -> None:
 
 
 class _Pass(NamedTuple):
-    """A network's recorded forward pass."""
+    """A network's recorded passes over the views of a batch."""
 
     network: keras.Model
     tape: tf.GradientTape
-    logits: tf.Tensor
+    logits: dict[str, tf.Tensor]
     penalty: tf.Tensor
+    learned: list[tf.Tensor]  # logits that gradients come from
+
+
+def _look(network, x, names):
+    """Logits of some views, in one batch, by name."""
+    images = tf.nest.map_structure(
+        lambda *parts: tf.concat(parts, axis=0), *(x[name] for name in names)
+    )
+    logits = losses.as_float(network(images, training=True))
+    sizes = [tf.shape(tf.nest.flatten(x[name])[0])[0] for name in names]
+    return dict(zip(names, tf.split(logits, sizes), strict=True))
 
 
 def penalty_of(network, dtype) -> tf.Tensor:

@@ -137,12 +137,12 @@ class UDA(SemiSupervisedModel):
         x, y, sample_weight = self._unpack(data)
         before = self._begin_step(y)
         views = VIEWS if self.consistency is not None else VIEWS[:1]
-        recorded = self._forward(self.model, x, views)
+        recorded = self._forward(self.model, x, views, views)
+        logits = recorded.logits
         with tf.GradientTape() as tape:
-            tape.watch(recorded.logits)
-            logits = self._split(recorded.logits, x, views)
+            tape.watch(recorded.learned)
             loss, watch = self._own_loss(logits, y, sample_weight)
-        gradient = gradients_of(tape, loss, [recorded.logits])[0]
+        gradient = gradients_of(tape, loss, recorded.learned)
         gradients = self._apply(self.optimizer, recorded, gradient)
 
         if self.consistency is not None:
@@ -153,7 +153,7 @@ class UDA(SemiSupervisedModel):
         return self._end_step(
             before,
             {
-                "logits": recorded.logits,
+                "logits": list(logits.values()),
                 "loss": loss + recorded.penalty,
                 "gradient": gradients,
                 "updated weights": self._weights_of(self.model),

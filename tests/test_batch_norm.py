@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels
 from mpl_keras.feedback import (
@@ -98,12 +99,26 @@ def whole(views, names=("labeled", "weak", "strong")):
     return np.concatenate([views[name] for name in names])
 
 
+def two_updates(network, views):
+    """Moved by the weak views, then by labeled and strong ones together."""
+    copy = averaged_copy(network)
+    norms = [copy.layers[0], copy.layers[2]]
+    for batch in (views["weak"], whole(views, ("labeled", "strong"))):
+        moved = one_update(copy, batch)
+        for norm, pair in zip(norms, (moved[:2], moved[2:]), strict=True):
+            norm.moving_mean.assign(pair[0])
+            norm.moving_variance.assign(pair[1])
+    return moved
+
+
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("view", ["weak", "strong"])
-def test_teacher_moves_once_by_all_views_together(feedback, view):
+def test_teacher_moves_once_by_all_views_that_it_learns_through(feedback, view):
     model = make_mpl(feedback, pseudo_label_view=view)
     views, y = make_batch()
-    expected = one_update(model.teacher, whole(views))
+    expected = two_updates(model.teacher, views)
+    if view == "weak":
+        expected = one_update(model.teacher, whole(views))
     model.train_on_batch(views, y)
     assert_close(statistics(model.teacher), expected)
 
@@ -275,3 +290,44 @@ def test_statistics_move_while_the_student_waits():
     ):
         np.testing.assert_array_equal(old, new)
     assert_close(statistics(model.student), expected)
+
+
+@pytest.mark.parametrize(
+    ("form", "view", "sizes"),
+    [
+        (HypergradientFeedback, "weak", [22]),
+        (HypergradientFeedback, "strong", [14]),
+        (None, "strong", [14]),
+        (None, "weak", [22]),
+    ],
+)
+def test_what_nothing_is_learned_through_has_no_backward_pass(
+    form, view, sizes
+):
+    """Nearly half of the teacher's examples would be for nothing."""
+    seen = []
+
+    class Spy(keras.layers.Layer):
+        def call(self, x):
+            @tf.custom_gradient
+            def identity(x):
+                def backward(upstream):
+                    seen.append(upstream.shape[0])
+                    return upstream
+
+                return tf.identity(x), backward
+
+            return identity(x)
+
+    def net(*last):
+        return keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(3), *last]
+        )
+
+    views, y = make_batch()
+    model = MetaPseudoLabels(
+        net(Spy()), net(), feedback=form and form(), pseudo_label_view=view
+    )
+    model.compile("sgd", "sgd", run_eagerly=True)
+    model.train_on_batch(views, y)
+    assert seen[:1] == sizes
