@@ -134,6 +134,17 @@ def optimized_variables(optimizer) -> list:
     return list(optimizer._trainable_variables)
 
 
+def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
+    """All layers of a network, those inside of others too.
+
+    Example:
+    >>> net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> [layer.name for layer in layers_of(net) if layer is not net]
+    ['dense']
+    """
+    return list(network._flatten_layers())
+
+
 def check_replicas(model, networks, batch_sizes) -> None:
     """Raises unless several replicas would train as one does.
 
@@ -170,7 +181,7 @@ def check_replicas(model, networks, batch_sizes) -> None:
     for name, network in networks.items():
         alone = [
             layer.name
-            for layer in network._flatten_layers()
+            for layer in layers_of(network)
             if isinstance(layer, keras.layers.BatchNormalization)
             and layer.trainable
             and not layer.synchronized

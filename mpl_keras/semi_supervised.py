@@ -14,6 +14,7 @@ import tensorflow as tf
 from mpl_keras import (
     arguments,
     averaging,
+    batch_norm,
     batches,
     checks,
     distribution,
@@ -753,7 +754,8 @@ def _look(network, x, names):
     images = tf.nest.map_structure(
         lambda *parts: tf.concat(parts, axis=0), *(x[name] for name in names)
     )
-    logits = losses.as_float(network(images, training=True))
+    with batch_norm.fused(network):
+        logits = losses.as_float(network(images, training=True))
     sizes = [tf.shape(tf.nest.flatten(x[name])[0])[0] for name in names]
     return dict(zip(names, tf.split(logits, sizes), strict=True))
 

@@ -1,11 +1,13 @@
 """Which passes of a step see batch statistics, and which leave a trace."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras import UDA, MetaPseudoLabels, batch_norm
 from mpl_keras.feedback import (
     HypergradientFeedback,
     LossDifferenceFeedback,
@@ -331,3 +333,95 @@ def test_what_nothing_is_learned_through_has_no_backward_pass(
     model.compile("sgd", "sgd", run_eagerly=True)
     model.train_on_batch(views, y)
     assert seen[:1] == sizes
+
+
+def image_net(**options):
+    options = {"momentum": MOMENTUM, **options}
+    return keras.Sequential(
+        [
+            keras.Input((5, 4, 3)),
+            keras.layers.Conv2D(6, 3, use_bias=False),
+            keras.layers.BatchNormalization(**options),
+            keras.layers.LeakyReLU(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def trained(form, **options):
+    """A model of images after three steps."""
+    keras.utils.set_random_seed(0)
+    model = MetaPseudoLabels(
+        image_net(**options),
+        image_net(**options),
+        feedback=form and form(),
+        pseudo_labels="argmax" if form is LossDifferenceFeedback else "soft",
+    )
+    model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.1))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        views = {
+            name: rng.normal(2.0, 3.0, (6, 5, 4, 3)).astype("float32")
+            for name in ("labeled", "weak", "strong")
+        }
+        model.train_on_batch(views, rng.integers(0, 3, 6))
+    return model
+
+
+@pytest.mark.parametrize("form", FEEDBACKS)
+@pytest.mark.parametrize(
+    "options", [{}, {"scale": False}, {"center": False, "axis": 3}]
+)
+def test_fused_is_what_keras_composes(form, options, monkeypatch):
+    # Weights, and statistics too: the operation itself gives the variance of
+    # the population, which is larger than the batch's.
+    fused = trained(form, **options)
+    monkeypatch.setattr(
+        batch_norm, "fused", lambda *_: contextlib.nullcontext()
+    )
+    composed = trained(form, **options)
+    assert_close(fused.get_weights(), composed.get_weights(), 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "count"),
+    [
+        ({}, "float32", 1),
+        ({}, "mixed_bfloat16", 1),
+        ({}, "float64", 0),
+        pytest.param(
+            {"renorm": True},
+            "float32",
+            0,
+            marks=pytest.mark.skipif(
+                not hasattr(keras.layers.BatchNormalization(), "renorm"),
+                reason="This Keras has no renormalisation.",
+            ),
+        ),
+        ({"axis": 1}, "float32", 0),
+        ({"epsilon": 1e-6}, "float32", 0),
+    ],
+)
+def test_what_fits_is_fused_and_layers_stay_keras(options, dtype, count):
+    keras.config.set_dtype_policy(dtype)
+    if dtype == "float64":
+        keras.config.set_floatx(dtype)
+    net = image_net(**options)
+    x = np.random.default_rng(0).normal(size=(4, 5, 4, 3)).astype("float32")
+
+    @tf.function
+    def call():
+        with batch_norm.fused(net):
+            return net(x, training=True)
+
+    types = [
+        op.type for op in call.get_concrete_function().graph.get_operations()
+    ]
+    assert types.count("FusedBatchNormV3") == count
+    assert "call" not in vars(net.layers[1])
+    config = keras.saving.serialize_keras_object(net.layers[1])
+    assert config["module"] == "keras.layers"
+    with pytest.raises(ZeroDivisionError), batch_norm.fused(net):
+        raise ZeroDivisionError
+    assert "call" not in vars(net.layers[1])

@@ -38,6 +38,7 @@ ROOMS = {
     "cluster": ("arguments",),
     "safeguard": ("distribution",),
     "averaging": ("distribution", "networks"),
+    "batch_norm": ("distribution",),
     "feedback": ("arguments", "distribution", "schedules"),
     # Pixels: views.
     "geometry": (),
@@ -158,6 +159,7 @@ ROOMS = {
     "semi_supervised": (
         "arguments",
         "averaging",
+        "batch_norm",
         "batches",
         "checks",
         "distribution",
@@ -171,6 +173,7 @@ ROOMS = {
     "uda": ("networks", "semi_supervised"),
     "meta_pseudo_labels": (
         "arguments",
+        "batch_norm",
         "distribution",
         "feedback",
         "losses",
