@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c "$(IN_RANGE)" 2>/dev/null && echo $$p && break; done)
 RUN = TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python
 
-.PHONY: demo test test-all lint format wheel clean
+.PHONY: demo test test-all ablation lint format wheel clean
 
 demo: .venv/installed
 	$(RUN) examples/digits.py --num_labeled=10 --seeds=0,1,2 \
@@ -17,6 +17,13 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m ""
+
+# Does the feedback help? A table, about two hours on two cores; stopped, it
+# goes on where it was.
+ABLATION = digits_10,digits_20,digits_40,digits_100,digits_10_rotated
+ablation: .venv/installed
+	$(RUN) benchmarks/ablation.py --settings=$(ABLATION) --output_dir=ablation
+	$(RUN) benchmarks/ablation_tables.py ablation
 
 lint: .venv/installed
 	.venv/bin/ruff check .

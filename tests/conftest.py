@@ -38,6 +38,7 @@ LONG = (
 # What the gate need not show on every change, because another case of the same
 # test, or a script in `benchmarks/`, does: `make test-all` runs them.
 SLOW = (
+    "test_it_goes_on_and_is_repeated_bit_for_bit",
     "test_cluster.py::test_two_workers_are_one",
     "test_train_images.py::test_workers_go_on_after_one_was_killed",
     "test_two_replicas_are_one[cosine]",

@@ -1,0 +1,492 @@
+"""Does the feedback help? The same networks with it and without, paired.
+
+    python benchmarks/ablation.py --output_dir=ablation
+    python benchmarks/ablation_tables.py ablation
+
+One seed is one choice of labels, one initialisation and one order of the data
+for all methods of a setting. The accuracies are those of the last step, on test
+examples that choose nothing. It goes on where it was stopped: what is in
+OUTPUT_DIR/runs.csv is not trained again. Every run is in one process of one
+thread, so that it can be repeated bit for bit.
+
+A method's number can be changed to tune it, on seeds that are not reported:
+
+    python benchmarks/ablation.py --settings=digits_10 --seeds=1000:1005 \
+        --methods=mpl@0.1,mpl@0.3,mpl@1.0 --output_dir=tuning
+"""
+
+import csv
+import dataclasses
+import hashlib
+import multiprocessing
+import os
+import re
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster on all CPUs
+
+import keras
+import numpy as np
+import tensorflow as tf
+from absl import app, flags
+from sklearn import datasets as sklearn_datasets
+
+import mpl_keras
+from mpl_keras import augment, data, export, feedback, losses, schedules
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("settings", None, "By default all; see --list.")
+flags.DEFINE_list("methods", None, "By default all; NAME or NAME@NUMBER.")
+flags.DEFINE_string("seeds", "0:20", "From:to, the second not included.")
+flags.DEFINE_string("output_dir", "ablation", "Where results go.")
+flags.DEFINE_integer("processes", 2, "Runs at the same time.", lower_bound=1)
+flags.DEFINE_integer(
+    "steps", None, "Of every run, to try the script.", lower_bound=50
+)
+flags.DEFINE_bool("list", False, "Print settings and methods, and end.")
+COLUMNS = (
+    *("setting", "method", "seed", "accuracy", "as_trained", "teacher"),
+    *("steps", "seconds", "digest"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What is trained, and the one number that is tuned.
+
+    Attributes:
+        what: In words.
+        kind: "supervised", "uda" or "mpl".
+        number: Peak learning rate (supervised), weight of the consistency
+            (UDA), or weight of the feedback.
+        feedback: Class of the feedback; None is without.
+        strong: Whether v is of a strong view of the labeled examples.
+        aligned: Whether UDA's targets are aligned with a uniform prior.
+        time: Whether it has as many steps as take MPL's time.
+        control: What is done to the feedback's coefficients.
+    """
+
+    what: str
+    kind: str = "mpl"
+    number: float = 0.3
+    feedback: type | None = None
+    strong: bool = False
+    aligned: bool = False
+    time: bool = False
+    control: str | None = None
+
+
+_HYPER = feedback.HypergradientFeedback
+METHODS = {
+    "supervised": Method("labels alone", "supervised"),
+    "uda": Method("UDA", "uda", 3.0),
+    "uda_time": Method("UDA in MPL's time", "uda", 3.0, time=True),
+    "uda_aligned": Method("UDA, aligned", "uda", 3.0, aligned=True),
+    "uda_aligned_time": Method(
+        "UDA, aligned, in MPL's time", "uda", 3.0, aligned=True, time=True
+    ),
+    "no_feedback": Method("MPL without feedback"),
+    "loss_difference": Method(
+        "loss difference", number=2.0, feedback=feedback.LossDifferenceFeedback
+    ),
+    "cosine": Method("cosine", number=1.0, feedback=feedback.CosineFeedback),
+    "per_example": Method("per example", feedback=feedback.PerExampleFeedback),
+    "hypergradient": Method("hypergradient", feedback=_HYPER),
+    "mpl": Method("hypergradient, v on strong views", "mpl", 0.3, _HYPER, True),
+    "mpl_aligned": Method(
+        "the same on aligned UDA", "mpl", 0.3, _HYPER, True, True
+    ),
+    "flipped": Method("its sign flipped", "mpl", -0.3, _HYPER, True),
+    "shuffled": Method(
+        "shuffled between examples", feedback=_HYPER, control="shuffled"
+    ),
+    "no_class_mean": Method(
+        "class mean removed", feedback=_HYPER, control="no_class_mean"
+    ),
+    "class_mean": Method(
+        "class mean alone", feedback=_HYPER, control="class_mean"
+    ),
+    "noise": Method("noise of its size", feedback=_HYPER, control="noise"),
+}
+for _name in ("shuffled", "no_class_mean", "class_mean", "noise"):
+    METHODS[_name] = dataclasses.replace(METHODS[_name], strong=True)
+# How many steps of UDA take the time of one of MPL.
+TIME = 2
+
+
+class Controlled(feedback.HypergradientFeedback):
+    """The hypergradient, changed so that one can see what of it helps."""
+
+    def __init__(self, weight, control):
+        super().__init__(weight)
+        self.control = control
+
+    def __call__(self, reaction, step):
+        """As the base class's, with other coefficients."""
+        slope, h = super().__call__(reaction, step)
+        seed = tf.stack([tf.constant(7, tf.int64), tf.cast(step, tf.int64)])
+        mean = tf.reduce_mean(slope, axis=0, keepdims=True)
+        if self.control == "shuffled":
+            order = tf.argsort(
+                tf.random.stateless_uniform(tf.shape(slope)[:1], seed)
+            )
+            return tf.gather(slope, order), h
+        if self.control == "no_class_mean":
+            return slope - mean, h
+        if self.control == "class_mean":
+            return tf.zeros_like(slope) + mean, h
+        noise = tf.random.stateless_normal(tf.shape(slope), seed)
+        size = tf.reduce_sum(reaction.probabilities * noise**2, axis=-1)
+        # A normalised hypergradient has the size of its weight.
+        size = tf.sqrt(tf.reduce_mean(size))
+        weight = tf.cast(self.weight, noise.dtype)
+        moves = tf.cast(reaction.active, noise.dtype)
+        return moves * weight * noise / size, h
+
+
+# What is trained on.
+
+
+def digits(num_labeled, change, seed):
+    """scikit-learn's digits, as they are or harder."""
+    found = mpl_keras.datasets.digits(num_labeled, seed)
+    random = np.random.RandomState(seed)
+    x, truth = found.unlabeled, found.unlabeled_labels
+    labels = found.labeled
+    if change == "rotated":  # half of the unlabeled images
+        x = x.copy()
+        half = random.permutation(len(x))[: len(x) // 2]
+        x[half] = np.rot90(x[half], axes=(1, 2))
+    elif change == "imbalanced":  # 10 to 1, in an order of the seed's
+        share = 10.0 ** -(random.permutation(10) / 9)
+        kept = random.uniform(size=len(x)) < share[truth]
+        x, truth = x[kept], truth[kept]
+    elif change == "wrong":  # a fifth of the labels
+        y = labels[1].copy()
+        few = random.permutation(len(y))[: len(y) // 5]
+        y[few] = (y[few] + random.randint(1, 10, len(few))) % 10
+        labels = labels[0], y
+    return dataclasses.replace(
+        found, labeled=labels, unlabeled=x, unlabeled_labels=truth
+    )
+
+
+def table(load, per_class, seed):
+    """A table of scikit-learn's; the test rows are the same for all seeds."""
+    x, y = load(return_X_y=True)
+    test = np.random.RandomState(0).permutation(len(y)) < 0.3 * len(y)
+    x = (x - x[~test].mean(axis=0)) / x[~test].std(axis=0)
+    x, y = x.astype("float32"), y.astype("int32")
+    random = np.random.RandomState(seed)
+    train = random.permutation(np.flatnonzero(~test))
+    labeled = np.concatenate(
+        [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
+    )
+    return data.from_arrays(
+        x[labeled],
+        y[labeled],
+        x[train],
+        test=(x[test], y[test]),
+        num_classes=int(y.max()) + 1,
+        views=augment.jitter_views(weak=0.1, strong=1.0),
+        labeled_in_unlabeled=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Data, networks, and what all methods have in common.
+
+    Attributes:
+        load: From a seed to the data.
+        layers: Name of the network.
+        steps: Of a training; `wait` of them before the student starts.
+        rates: Peak learning rates of teacher and student.
+        batch: Labeled and unlabeled examples.
+        momentum: Of the averaged network.
+    """
+
+    load: object
+    layers: str = "convolutions"
+    steps: int = 1500
+    wait: int = 200
+    rates: tuple = (0.3, 0.1)
+    batch: tuple = (32, 64)
+    momentum: float = 0.995
+
+
+def _tabular(load, per_class):
+    return Setting(
+        lambda seed: table(load, per_class, seed),
+        "dense",
+        steps=600,
+        wait=100,
+        rates=(0.1, 0.1),
+        momentum=0.99,
+    )
+
+
+def _moons(num_labeled):
+    return Setting(
+        lambda seed: mpl_keras.datasets.two_moons(num_labeled, seed),
+        "dense",
+        rates=(0.1, 0.1),
+        batch=(num_labeled, 128),
+    )
+
+
+SETTINGS = {
+    f"digits_{count}{change and '_'}{change}": Setting(
+        lambda seed, count=count, change=change: digits(count, change, seed)
+    )
+    for change in ("", "rotated", "imbalanced", "wrong")
+    for count in (10, 20, 40, 100)
+}
+for _count in (2, 5):
+    SETTINGS[f"breast_cancer_{_count}"] = _tabular(
+        sklearn_datasets.load_breast_cancer, _count
+    )
+    SETTINGS[f"wine_{_count}"] = _tabular(sklearn_datasets.load_wine, _count)
+SETTINGS |= {f"moons_{count}": _moons(count) for count in (6, 12)}
+
+
+def make_net(setting, found):
+    """A network from examples to logits."""
+    decay = keras.regularizers.L2(2.5e-4)  # adds 5e-4 * weight to gradients
+    hidden = {
+        "activation": "relu",
+        "kernel_initializer": "he_normal",
+        "kernel_regularizer": decay,
+    }
+    layers = [keras.Input(found.unlabeled.shape[1:])]
+    if setting.layers == "dense":
+        layers += [keras.layers.Dense(64, **hidden) for _ in range(2)]
+    else:
+        for filters in (12, 24):
+            layers += [
+                keras.layers.Conv2D(filters, 3, padding="same", **hidden),
+                keras.layers.AveragePooling2D(2),
+            ]
+        layers.append(keras.layers.Flatten())
+    layers.append(
+        keras.layers.Dense(found.num_classes, kernel_regularizer=decay)
+    )
+    return keras.Sequential(layers)
+
+
+def make_optimizer(rate, steps, wait=0):
+    """SGD with warm-up and cosine decay, after some steps of waiting."""
+    warmup = min(100, steps // 3)
+    schedule = keras.optimizers.schedules.CosineDecay(
+        0.0, steps - wait - warmup, warmup_target=rate, warmup_steps=warmup
+    )
+    return keras.optimizers.SGD(
+        schedules.Delayed(schedule, wait) if wait else schedule,
+        momentum=0.9,
+        nesterov=True,
+        global_clipnorm=1.0,
+    )
+
+
+def make_model(setting, method, found, steps, seed):
+    """A compiled model; the same initial weights for the same seed."""
+    keras.utils.set_random_seed(seed)
+    teacher, student = make_net(setting, found), make_net(setting, found)
+    rate, student_rate = setting.rates
+    weight = 3.0
+    if method.kind == "supervised":
+        rate = method.number
+    elif method.kind == "uda":
+        weight = method.number
+    common = {
+        "consistency": losses.ConsistencyLoss(
+            temperature=0.7,
+            threshold=0.6 if found.num_classes > 2 else 0.8,
+            distribution_alignment="uniform" if method.aligned else None,
+        ),
+        "consistency_weight": schedules.LinearRamp(weight, steps=300),
+        "ema_momentum": setting.momentum,
+    }
+    if method.kind == "supervised":
+        common["consistency"] = None
+    optimizer = make_optimizer(rate, steps)
+    if method.kind != "mpl":
+        model = mpl_keras.UDA(teacher, **common)
+        model.compile(optimizer, steps_per_execution=50)
+        return model
+    form = method.feedback
+    if method.control:
+        form = Controlled(method.number, method.control)
+    elif form is feedback.LossDifferenceFeedback:
+        form = form(method.number, normalization="std")
+    elif form is not None:
+        form = form(method.number)
+    model = mpl_keras.MetaPseudoLabels(
+        teacher, student, feedback=form, seed=seed, **common
+    )
+    model.compile(
+        teacher_optimizer=optimizer,
+        student_optimizer=make_optimizer(
+            student_rate, steps, min(setting.wait, steps // 3)
+        ),
+        steps_per_execution=50,
+    )
+    return model
+
+
+def accuracy_of(network, found):
+    """Share of the test examples that a network classifies correctly, in %."""
+    right = [
+        np.argmax(network(x, training=False), axis=-1) == y
+        for x, y in found.test
+    ]
+    return 100 * float(np.mean(np.concatenate(right)))
+
+
+def run(task):
+    """Trains once; gives a row of the table."""
+    name, method_name, seed, steps = task
+    setting, method = SETTINGS[name], method_of(method_name)
+    begin = time.monotonic()
+    found = setting.load(seed)
+    steps = steps or setting.steps
+    if method.time:
+        steps *= TIME
+    model = make_model(setting, method, found, steps, seed)
+    batches = mpl_keras.pipeline.training_dataset(
+        found,
+        *setting.batch,
+        steps_per_epoch=steps,
+        meta="strong" if method.strong else None,
+        seed=seed,
+    )
+    model.fit(batches, verbose=0)
+    digest = hashlib.blake2b(digest_size=8)
+    for weight in model.averaged.weights:
+        digest.update(weight.numpy().tobytes())
+    trained = model.student if method.kind == "mpl" else model.model
+    teacher = getattr(model, "teacher", None)
+    row = {
+        "setting": name,
+        "method": method_name,
+        "seed": seed,
+        "accuracy": accuracy_of(model.averaged, found),
+        "as_trained": accuracy_of(trained, found),
+        "teacher": accuracy_of(teacher, found) if teacher else "",
+        "steps": steps,
+        "seconds": round(time.monotonic() - begin, 2),
+        "digest": digest.hexdigest(),
+    }
+    # What Keras and TensorFlow keep of a model would pile up.
+    keras.backend.clear_session()
+    return row
+
+
+def method_of(name):
+    """A method by its name, with another number after an @."""
+    name, _, number = name.partition("@")
+    if number:
+        return dataclasses.replace(METHODS[name], number=float(number))
+    return METHODS[name]
+
+
+def prepare():
+    """Makes a process one that computes in one thread."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.experimental.enable_op_determinism()
+
+
+def tasks():
+    """All runs that the flags ask for, seed by seed; raises for a mistake."""
+    for known, names, flag in (
+        (SETTINGS, FLAGS.settings, "--settings"),
+        (METHODS, FLAGS.methods, "--methods"),
+    ):
+        for name in names or []:
+            if not re.fullmatch(r"([a-z_0-9]+)(@-?[0-9.]+)?", name) or (
+                name.partition("@")[0] not in known
+            ):
+                sys.exit(f"{flag} must be of {', '.join(known)}, not {name}")
+    if (FLAGS.steps or 0) % 50:
+        sys.exit(f"--steps must be a multiple of 50. Received: {FLAGS.steps}")
+    found = re.fullmatch(r"(\d+):(\d+)", FLAGS.seeds)
+    if not found or int(found[1]) >= int(found[2]):
+        sys.exit(f"--seeds must be FROM:TO. Received: {FLAGS.seeds}")
+    return [
+        (setting, method, seed, FLAGS.steps)
+        for seed in range(int(found[1]), int(found[2]))
+        for setting in FLAGS.settings or SETTINGS
+        for method in FLAGS.methods or METHODS
+    ]
+
+
+def read_runs(path):
+    """Runs that were made before; half a line at the end is none."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        text = file.read()
+    lines = text[: text.rfind("\n") + 1].splitlines()
+    rows = list(csv.DictReader(lines))
+    if rows and tuple(rows[0]) != COLUMNS:
+        sys.exit(f"{path} has other columns: {', '.join(rows[0])}")
+    if len(text) != text.rfind("\n") + 1:
+        export.write_whole(path, export.text_writer("\n".join(lines) + "\n"))
+    return rows
+
+
+def show(done, total, begin, made, row):
+    """One line for each run, with the time that is left."""
+    spent = time.monotonic() - begin
+    left = (total - done) * spent / made
+    print(
+        f"{done:,} of {total:,}: {row['setting']}, {row['method']}, seed "
+        f"{row['seed']}: {row['accuracy']:.2f} %; about "
+        f"{left / 60:.0f} min left",
+        flush=True,
+    )
+
+
+def main(argv):
+    """Makes the runs that are missing."""
+    if argv[1:]:
+        sys.exit(f"unknown arguments {argv[1:]}")
+    if FLAGS.list:
+        print("settings:", *SETTINGS, sep="\n  ")
+        print("methods:", *METHODS, sep="\n  ")
+        return
+    wanted = tasks()
+    path = os.path.join(FLAGS.output_dir, "runs.csv")
+    known = {
+        (row["setting"], row["method"], int(row["seed"]))
+        for row in read_runs(path)
+    }
+    todo = [task for task in wanted if task[:3] not in known]
+    print(f"{len(wanted):,} runs, of which {len(todo):,} are to be made")
+    os.makedirs(FLAGS.output_dir, exist_ok=True)
+    begin = time.monotonic()
+    # A process that has trained enough gives its memory back.
+    workers = multiprocessing.get_context("spawn").Pool(
+        FLAGS.processes, prepare, maxtasksperchild=100
+    )
+    with workers, open(path, "a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if not known and not file.tell():
+            writer.writeheader()
+        rows = workers.imap_unordered(run, todo)
+        for made, row in enumerate(rows, 1):
+            writer.writerow(row)
+            file.flush()
+            done = len(wanted) - len(todo) + made
+            show(done, len(wanted), begin, made, row)
+    print(
+        f"{len(todo):,} runs took {(time.monotonic() - begin) / 60:.1f} min; "
+        f"they are in {path}"
+    )
+
+
+if __name__ == "__main__":
+    app.run(main)

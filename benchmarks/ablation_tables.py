@@ -1,0 +1,216 @@
+"""Tables and a picture of what `ablation.py` found.
+
+    python benchmarks/ablation_tables.py ablation
+
+Reads OUTPUT_DIR/runs.csv; writes table.md, differences.csv and differences.png
+beside it. A difference is that of two methods with the same seed; its 95 %
+interval and p-value are those of the paired t-test, and p-values are corrected
+(Holm, 1979) over the settings of a comparison. The interval that is called
+corrected is the one that Holm's step of that setting leaves.
+"""
+
+import collections
+import csv
+import os
+import sys
+
+import matplotlib
+import numpy as np
+from absl import app, flags
+from scipy import stats
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # noqa: E402
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "comparisons",
+    [
+        *("mpl-no_feedback", "hypergradient-no_feedback"),
+        *("mpl-uda", "mpl-uda_time", "mpl-uda_aligned"),
+        *("mpl-uda_aligned_time", "mpl_aligned-uda_aligned"),
+    ],
+    "Pairs of methods, ONE-OTHER.",
+)
+flags.DEFINE_enum(
+    "column",
+    "accuracy",
+    ["accuracy", "as_trained", "teacher"],
+    "Of the averaged network, of the one that was averaged, or of the teacher.",
+)
+HEAD = (
+    *("comparison", "setting", "seeds", "difference", "error"),
+    *("low", "high", "corrected_low", "corrected_high", "p", "corrected_p"),
+)
+
+
+def read(path):
+    """Accuracies by setting and method, each a dict by seed."""
+    found = collections.defaultdict(lambda: collections.defaultdict(dict))
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            if row[FLAGS.column]:
+                method = found[row["setting"]][row["method"]]
+                method[int(row["seed"])] = float(row[FLAGS.column])
+    return found
+
+
+def holm(values):
+    """By how many each p-value is multiplied, and the corrected values."""
+    order = np.argsort(values, kind="stable")
+    factors = np.empty(len(values), int)
+    factors[order] = np.arange(len(values), 0, -1)
+    corrected = np.empty(len(values))
+    corrected[order] = np.maximum.accumulate(
+        np.minimum(factors[order] * np.asarray(values)[order], 1)
+    )
+    return factors, corrected
+
+
+def paired(found, one, other):
+    """A row for each setting that has both methods."""
+    rows = []
+    for setting, methods in found.items():
+        seeds = sorted(set(methods.get(one, ())) & set(methods.get(other, ())))
+        if len(seeds) < 2:
+            continue
+        gains = np.array(
+            [methods[one][seed] - methods[other][seed] for seed in seeds]
+        )
+        rows.append(
+            {
+                "comparison": f"{one} - {other}",
+                "setting": setting,
+                "seeds": len(seeds),
+                "difference": gains.mean(),
+                "error": gains.std(ddof=1) / len(gains) ** 0.5,
+                "p": float(stats.ttest_1samp(gains, 0).pvalue)
+                if gains.std()
+                else float(not gains.any()),
+            }
+        )
+    if rows:
+        factors, corrected = holm([row["p"] for row in rows])
+        for row, factor, p in zip(rows, factors, corrected, strict=True):
+            row["corrected_p"] = p
+            for prefix, alpha in (("", 0.05), ("corrected_", 0.05 / factor)):
+                half = row["error"] * stats.t.ppf(
+                    1 - alpha / 2, row["seeds"] - 1
+                )
+                row[f"{prefix}low"] = row["difference"] - half
+                row[f"{prefix}high"] = row["difference"] + half
+    return rows
+
+
+def markdown(found, comparisons):
+    """Means of every method, then the differences."""
+    methods = list(
+        dict.fromkeys(name for known in found.values() for name in known)
+    )
+    lines = [
+        "Test accuracy in %, mean ± standard error.\n",
+        "| setting | " + " | ".join(methods) + " |",
+        "|---" * (len(methods) + 1) + "|",
+    ]
+    for setting, known in found.items():
+        cells = [setting]
+        for method in methods:
+            values = np.array(list(known.get(method, {}).values()))
+            error = (
+                values.std(ddof=1) / len(values) ** 0.5
+                if len(values) > 1
+                else float("nan")
+            )
+            cells.append(
+                f"{values.mean():.1f} ± {error:.1f}" if len(values) else ""
+            )
+        lines.append("| " + " | ".join(cells) + " |")
+    for name, rows in comparisons.items():
+        lines += [
+            f"\n{name}, paired, in points:\n",
+            "| setting | seeds | difference | 95 % interval | corrected | "
+            "p, corrected |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {r['setting']} | {r['seeds']} | {r['difference']:+.2f} ± "
+            f"{r['error']:.2f} | {r['low']:+.2f} to {r['high']:+.2f} | "
+            f"{r['corrected_low']:+.2f} to {r['corrected_high']:+.2f} | "
+            f"{r['corrected_p']:.2g} |"
+            for r in rows
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def draw(comparisons, path):
+    """Differences with their 95 % intervals, one panel for a comparison."""
+    most = max(len(rows) for rows in comparisons.values())
+    figure, axes = plt.subplots(
+        -(-len(comparisons) // 2),
+        2,
+        figsize=(11, (0.26 * most + 1) * -(-len(comparisons) // 2)),
+        squeeze=False,
+        sharex=True,
+        layout="constrained",
+    )
+    axes = list(axes.flat)
+    for axis in axes[len(comparisons) :]:
+        axis.remove()
+    for axis, (name, rows) in zip(axes, comparisons.items(), strict=False):
+        for place, row in enumerate(rows):
+            clear = row["corrected_low"] > 0 or row["corrected_high"] < 0
+            axis.errorbar(
+                row["difference"],
+                place,
+                xerr=row["high"] - row["difference"],
+                fmt="o",
+                color="#0072B2" if clear else "#888888",
+                markersize=4,
+                capsize=2,
+            )
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_yticks(range(len(rows)), [row["setting"] for row in rows])
+        axis.invert_yaxis()
+        axis.set_title(name, fontsize=10)
+        axis.grid(axis="x", alpha=0.3)
+        axis.tick_params(labelbottom=True, labelsize=8)
+    figure.supxlabel(
+        "points of test accuracy, 95 % intervals; blue: clear after Holm's "
+        "correction over the settings",
+        fontsize=9,
+    )
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def main(argv):
+    """Reads the runs, writes the tables."""
+    if len(argv) != 2 or not os.path.isfile(f"{argv[1]}/runs.csv"):
+        sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it")
+    folder = argv[1]
+    found = read(os.path.join(folder, "runs.csv"))
+    comparisons = {}
+    for pair in FLAGS.comparisons:
+        one, separator, other = pair.partition("-")
+        if not separator:
+            sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair}")
+        rows = paired(found, one, other)
+        if rows:
+            comparisons[f"{one} minus {other}"] = rows
+    text = markdown(found, comparisons)
+    print(text)
+    with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
+        file.write(text)
+    if not comparisons:
+        return
+    path = os.path.join(folder, "differences.csv")
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HEAD)
+        writer.writeheader()
+        for rows in comparisons.values():
+            writer.writerows(rows)
+    draw(comparisons, os.path.join(folder, "differences.png"))
+
+
+if __name__ == "__main__":
+    app.run(main)

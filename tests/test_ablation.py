@@ -1,0 +1,129 @@
+"""The scripts that compare the feedbacks: statistics, resuming, repeating."""
+
+import csv
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+import scripts
+from absl import flags
+from absl.testing import flagsaver
+
+BENCHMARKS = pathlib.Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def tables():
+    path = BENCHMARKS / "ablation_tables.py"
+    spec = importlib.util.spec_from_file_location("ablation_tables", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_holm_by_hand(tables):
+    # Holm, 1979: 0.01 * 4, 0.02 * 3, 0.03 * 2, 0.04 * 1, never falling.
+    factors, corrected = tables.holm([0.04, 0.01, 0.03, 0.02])
+    assert factors.tolist() == [1, 4, 2, 3]
+    np.testing.assert_allclose(corrected, [0.06, 0.04, 0.06, 0.06])
+    assert tables.holm([0.6, 0.7])[1].tolist() == [1.0, 1.0]
+
+
+def write(folder, rows):
+    with open(folder / "runs.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["setting", "method", "seed", "accuracy"])
+        writer.writerows(rows)
+
+
+def test_differences_are_paired(tables, tmp_path, capsys):
+    # Differences 1, 2 and 3, and a seed that only one of them has.
+    rows = [
+        ("digits", method, seed, accuracy)
+        for method, accuracies in {
+            "one": {0: 51.0, 1: 82.0, 2: 63.0, 3: 99.0},
+            "other": {2: 60.0, 0: 50.0, 1: 80.0},
+        }.items()
+        for seed, accuracy in accuracies.items()
+    ]
+    rows += [
+        ("moons", name, seed, 7.0)
+        for name in ("one", "other")
+        for seed in (0, 1)
+    ]
+    write(tmp_path, rows)
+    with flagsaver.flagsaver():
+        flags.FLAGS(["ablation_tables.py", "--comparisons=one-other"])
+        tables.main(["ablation_tables.py", str(tmp_path)])
+    with open(tmp_path / "differences.csv") as file:
+        found = {row["setting"]: row for row in csv.DictReader(file)}
+    digits = {
+        name: float(value)
+        for name, value in found["digits"].items()
+        if name not in ("comparison", "setting")
+    }
+    # A t-distribution of two degrees of freedom: 4.3027, and 6.2053 for 0.975
+    # of the half.
+    error = 1 / 3**0.5
+    assert digits["seeds"] == 3 and digits["difference"] == 2.0
+    np.testing.assert_allclose(digits["error"], error)
+    np.testing.assert_allclose(digits["low"], 2 - 4.3027 * error, atol=1e-4)
+    np.testing.assert_allclose(
+        digits["corrected_low"], 2 - 6.2053 * error, atol=1e-4
+    )
+    np.testing.assert_allclose(digits["p"], 0.0741799, atol=1e-6)
+    np.testing.assert_allclose(digits["corrected_p"], 0.1483598, atol=1e-6)
+    assert float(found["moons"]["p"]) == 1.0
+    assert (tmp_path / "differences.png").stat().st_size > 1000
+    assert "| digits | 3 | +2.00 ± 0.58 |" in capsys.readouterr().out
+
+
+def ablation(folder, *flags):
+    return scripts.run(
+        BENCHMARKS / "ablation.py",
+        f"--output_dir={folder}",
+        "--seeds=5:6",
+        "--steps=50",
+        "--processes=1",
+        *flags,
+    )
+
+
+def read(folder):
+    with open(folder / "runs.csv") as file:
+        return {row["method"]: row for row in csv.DictReader(file)}
+
+
+def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
+    flags = "--settings=moons_6", "--methods=mpl,uda@2"
+    done = ablation(tmp_path, *flags)
+    assert done.returncode == 0, done.stderr
+    first = read(tmp_path)
+    assert set(first) == {"mpl", "uda@2"}
+    # Killed while it wrote the second line.
+    text = (tmp_path / "runs.csv").read_text()
+    lines = text.splitlines(keepends=True)
+    (tmp_path / "runs.csv").write_text("".join(lines[:2]) + lines[2][:20])
+    done = ablation(tmp_path, *flags)
+    assert "2 runs, of which 1 are to be made" in done.stdout, done.stderr
+    again = read(tmp_path)
+    for method, row in first.items():
+        for column in set(row) - {"seconds"}:
+            assert again[method][column] == row[column], column
+    assert "0 are to be made" in ablation(tmp_path, *flags).stdout
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        ("--settings=moons", "--settings must be of digits_10"),
+        ("--methods=mpl@a", "--methods must be of supervised"),
+        ("--seeds=3", "--seeds must be FROM:TO"),
+        ("--steps=60", "--steps must be a multiple of 50"),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_made(flag, message, tmp_path):
+    done = ablation(tmp_path / "out", flag)
+    assert done.returncode == 1 and message in done.stderr
+    assert not (tmp_path / "out").exists()
