@@ -37,6 +37,8 @@ NETWORKS = {
     "finetuned": ("finetuned",),
 }
 
+LABELS = {"student": "averaged student", "network": "averaged network"}
+
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "formats", ["tf_saved_model"], f"Of {', '.join(conversion.FORMATS)}."
@@ -109,13 +111,15 @@ def main(argv):
         steps = read_json(run, "results.json")["step"]
         stem, path = find_network(run)
         paths = targets(stem)
-        data = datasets.images(
-            FLAGS.dataset or settings["dataset"],
-            unreadable="leave_out",
-            data_dir=FLAGS.data_dir,
-            verbose=True,
-            **settings["data_options"],
-        )
+        where = "the data set of the run (--dataset says where it is now)"
+        with arguments.calling({"name": where, "path": where}):
+            data = datasets.images(
+                FLAGS.dataset or settings["dataset"],
+                unreadable="leave_out",
+                data_dir=FLAGS.data_dir,
+                verbose=True,
+                **settings["data_options"],
+            )
         if list(data.class_names) != settings["class_names"]:
             raise ValueError(
                 "--dataset must have the classes of the run, "
@@ -124,7 +128,7 @@ def main(argv):
             )
         network = keras.saving.load_model(path, compile=False)
         facts = {
-            "network": f"{stem} of {settings['method']}",
+            "network": LABELS.get(stem, stem).replace("_", " "),
             "trained_steps": steps,
             "settings": runs.described(settings),
         }

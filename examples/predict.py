@@ -67,6 +67,7 @@ class Counts:
 def write_table(path, classifier, folder, paths):
     """Writes the rows while they come; returns the counts."""
     counts = Counts(len(paths))
+    root = folder if os.path.isdir(folder) else os.path.dirname(folder) or "."
     names = classifier.class_names
     head = ["file", "class", "probability", "error"]
     if FLAGS.all_probabilities:
@@ -85,7 +86,7 @@ def write_table(path, classifier, folder, paths):
                 best = int(probabilities.argmax())
                 label = names[best]
                 row = [label, f"{probabilities[best]:.6f}"]
-            row = [os.path.relpath(path, folder), *row, error]
+            row = [os.path.relpath(path, root), *row, error]
             if FLAGS.all_probabilities:
                 row += [""] * len(names)
                 if not error:
@@ -107,13 +108,21 @@ def find_model(path):
         if os.path.exists(os.path.join(inside, "saved_model.pb")):
             print(f"model      {inside}")
             return inside
+    if os.path.isdir(path) and not os.path.exists(f"{path}/saved_model.pb"):
+        names = sorted(os.listdir(path))
+        ends = ".keras", ".tflite", ".onnx"
+        found = ", ".join(name for name in names if name.endswith(ends))
+        raise ValueError(
+            "MODEL must be a SavedModel, a file, or the folder of a finished "
+            f"run. Received: {path}, which holds {found or 'none of these'}"
+        )
     return path
 
 
 def files_in(folder):
     """All files; raises if there is none."""
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(f"FOLDER must be a folder. Received: {folder}")
+    if os.path.isfile(folder):
+        return [folder]
     problems = {}
     paths = folder_files.walk(folder, folder, problems)
     for path, why in problems.items():
@@ -133,9 +142,14 @@ def main(argv):
         sys.exit(f"{NAME}: usage: {NAME} MODEL FOLDER [--output=FILE]")
     model, folder = argv[1:]
     try:
-        model, paths = find_model(model), files_in(folder)
+        model = find_model(model)
+        if not os.path.exists(folder):
+            raise FileNotFoundError(
+                f"FOLDER must be a folder or an image. Received: {folder}"
+            )
         export.check_free(FLAGS.output, FLAGS.overwrite)
         classifier = classifiers.load(model)
+        paths = files_in(folder)
         found = []
         export.write_whole(
             FLAGS.output,

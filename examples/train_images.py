@@ -126,7 +126,7 @@ flags.DEFINE_bool("finetune", False, "Train on the labels at the end.")
 flags.DEFINE_integer(
     "evaluate_every",
     None,
-    "Steps between evaluations; by default about a twentieth of all.",
+    "Steps between evaluations; by default about a twentieth of all, but 100.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
@@ -230,21 +230,32 @@ def given(name, recipe):
 
 def load_data(verbose):
     """The data that the flags name, and the recipe to begin with."""
-    recipe = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
+    recipe = recipe_named()
     name = FLAGS.dataset or (recipe and recipe.dataset)
     if name is None:
         raise ValueError("--dataset or --recipe must be given.")
-    data = datasets.images(
-        name,
-        unreadable=FLAGS.unreadable,
-        data_dir=FLAGS.data_dir,
-        download=FLAGS.download,
-        verbose=verbose,
-        **data_options(name, recipe),
-    )
+    # Numbers out of range are found before many files are read.
+    adapted(recipe or recipes.get("digits"))
+    with arguments.calling({"name": "--dataset", "path": "--dataset"}):
+        data = datasets.images(
+            name,
+            unreadable=FLAGS.unreadable,
+            data_dir=FLAGS.data_dir,
+            download=FLAGS.download,
+            verbose=verbose,
+            **data_options(name, recipe),
+        )
     if recipe is not None:
         return data, recipe
     return data, default_recipe(min(shape_of(data)[:2]), data.num_classes)
+
+
+def recipe_named():
+    """The recipe of --recipe, or None."""
+    if FLAGS.recipe is None:
+        return None
+    with arguments.calling({"name": "--recipe"}):
+        return recipes.get(FLAGS.recipe)
 
 
 def data_options(name, recipe):
@@ -317,10 +328,9 @@ def settings_of(recipe, data):
     ):
         settings[name] = FLAGS[name].value
     name = FLAGS.dataset or recipe.dataset
-    begin = recipes.get(FLAGS.recipe) if FLAGS.recipe else None
     return settings | {
         "dataset": name,
-        "data_options": data_options(name, begin),
+        "data_options": data_options(name, recipe_named()),
         "class_names": data.class_names,
         "labeled_images": len(data.labeled[1]),
         "unlabeled_images": len(data.unlabeled),
@@ -485,8 +495,6 @@ def message(error):
         str(error),
         {
             **{name: f"--{name}" for name in FLAGS},
-            "path": "--dataset",
-            "name": "--dataset",
             "steps_per_epoch": "--evaluate_every",
             "labeled batch size": "--labeled_batch_size",
             "weak batch size": "--unlabeled_batch_size",
@@ -503,7 +511,8 @@ def views_of(recipe, data):
     """Views by name if a flag or the recipe in use names them."""
     if FLAGS.views is None and FLAGS.recipe is None:
         return data.views
-    return augment.named_views(recipe.views, *shape_of(data)[:2])
+    with arguments.calling({"name": "--views"}):
+        return augment.named_views(recipe.views, *shape_of(data)[:2])
 
 
 def write_results(recipe, data, model, run, seconds):
@@ -527,9 +536,8 @@ def write_results(recipe, data, model, run, seconds):
             seed=FLAGS.seed,
         )
         networks["finetuned"] = "finetuned", tuned
-    measured = report.measure(
-        {label: network for label, (_, network) in networks.items()}, data
-    )
+    by_name = {label: network for label, (_, network) in networks.items()}
+    measured = report.measure(by_name, data)
     settings = runs.described(settings_of(recipe, data))
     # What matters most comes first: there may be no room for all.
     outputs = {}
@@ -556,7 +564,7 @@ def write_results(recipe, data, model, run, seconds):
             label: 100 * report.accuracy_of(counts)
             for label, counts in measured.counts.items()
         }
-    tell(measured, data)
+    tell(measured, data, by_name)
     outputs |= pictures(settings, data, model, run, measured, seconds)
     # Last, because it says that the run is finished.
     result = {"step": recipe.steps, "test_accuracy": accuracies}
@@ -564,18 +572,32 @@ def write_results(recipe, data, model, run, seconds):
     write_all(run, outputs)
 
 
-def tell(measured, data):
-    """Prints how good the networks are."""
+def tell(measured, data, networks):
+    """Prints how good the networks are, by name."""
+    useless = []
     for label, counts in measured.counts.items() if measured else ():
         share = 100 * report.accuracy_of(counts)
         print(f"{label:20} {share:.2f} % of the {measured.kind} images")
-        only = report.sole_answer(counts)
-        if only is not None:
-            print(
-                f"note: the {label} calls all of them "
-                f"{data.class_names[only]}: it has learned nothing of use. "
-                "More --steps or labels may help, or another learning rate."
+        if report.sole_answer(counts) is not None:
+            useless.append(label)
+    if measured is None:
+        few = samples.unlabeled(data, 1000).weak
+        for label, network in networks.items():
+            found = samples.probabilities(network, few).argmax(axis=-1)
+            if len(set(found)) == 1:
+                useless.append(label)
+    if useless:
+        text = (
+            f"note: {' and '.join(useless)} put all images into one class, and "
+            "have learned nothing of use. More --steps or labels may help, or "
+            "a lower learning rate"
+        )
+        if "teacher" in networks and "teacher" not in useless:
+            text += (
+                "; the teacher has learned: export.py --network=teacher "
+                "exports it"
             )
+        print(f"{text}.")
 
 
 def writer(network, data, format):
@@ -663,16 +685,18 @@ def prepare(strategy, chief):
 
 def make_model(recipe, data):
     """The compiled model, on the devices of the strategy in use."""
-    return builder.make_model(
-        recipe,
-        shape_of(data),
-        data.num_classes,
-        method=FLAGS.method,
-        weights=FLAGS.weights,
-        seed=FLAGS.seed,
-        steps_per_execution=FLAGS.steps_per_execution,
-        jit_compile="auto" if FLAGS.jit_compile is None else FLAGS.jit_compile,
-    )
+    jit = "auto" if FLAGS.jit_compile is None else FLAGS.jit_compile
+    with arguments.calling({"name": "--backbone"}):
+        return builder.make_model(
+            recipe,
+            shape_of(data),
+            data.num_classes,
+            method=FLAGS.method,
+            weights=FLAGS.weights,
+            seed=FLAGS.seed,
+            steps_per_execution=FLAGS.steps_per_execution,
+            jit_compile=jit,
+        )
 
 
 def on_one_device(recipe, data, model):

@@ -19,7 +19,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags, logging
 
-from mpl_keras import builder, callbacks, datasets, export, pipeline, recipes
+from mpl_keras import (
+    arguments,
+    builder,
+    callbacks,
+    datasets,
+    export,
+    pipeline,
+    recipes,
+)
 
 try:
     import keras_tuner
@@ -103,19 +111,28 @@ def main(argv):
         sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
     try:
         export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
-        data = datasets.images(
-            FLAGS.dataset,
-            num_labeled=FLAGS.num_labeled,
-            validation_fraction=FLAGS.validation_fraction,
-            seed=FLAGS.seed,
-        )
+        with arguments.calling({"name": "--recipe"}):
+            recipes.get(FLAGS.recipe)
+        names = {"name": "--dataset", "path": "--dataset"}
+        for flag in ("num_labeled", "validation_fraction"):
+            names[flag] = f"--{flag}"
+        with arguments.calling(names):
+            data = datasets.images(
+                FLAGS.dataset,
+                num_labeled=FLAGS.num_labeled,
+                validation_fraction=FLAGS.validation_fraction,
+                seed=FLAGS.seed,
+            )
         if data.validation is None:
             raise ValueError(
                 "--validation_fraction must be above 0. Received: "
                 f"{FLAGS.validation_fraction}"
             )
     except (ValueError, OSError, ImportError) as error:
-        sys.exit(f"{NAME}: {error}")
+        text = str(error).replace(
+            "unless overwriting is asked for", "unless with --resume"
+        )
+        sys.exit(f"{NAME}: {text}")
     search = Search(data)
     tuner = keras_tuner.RandomSearch(
         search,

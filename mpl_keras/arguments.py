@@ -3,10 +3,11 @@
 Every error names the argument, what it must be, and what came.
 """
 
+import contextlib
 import math
 import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -69,6 +70,31 @@ def renamed(text: str, names: Mapping[str, str]) -> str:
         text = text.replace(f"`{old}`", new)
         text = re.sub(rf"(?<![\w-]){re.escape(old)}=", f"{new}=", text)
     return text
+
+
+@contextlib.contextmanager
+def calling(names: Mapping[str, str]) -> Iterator[None]:
+    """Within it, errors call arguments as the user did; see `renamed`.
+
+    Args:
+        names: What an argument is called instead.
+
+    Example:
+    >>> with calling({"steps": "--steps"}):
+    ...     integer("steps", 0, 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: --steps must be an integer >= 1. Received: --steps=0
+    """
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        text = renamed(str(error), names)
+        kinds = FileNotFoundError, FileExistsError, PermissionError, OSError
+        for kind in (*kinds, ImportError):
+            if isinstance(error, kind):
+                raise kind(text) from error
+        raise ValueError(text) from error
 
 
 def _inside(value, least, most, above, below):

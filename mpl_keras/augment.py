@@ -273,7 +273,7 @@ def named_views(name: str, height: int, width: int) -> Views:
         near = difflib.get_close_matches(str(name), _NAMED, cutoff=0.5)
         nearest = " or ".join(repr(choice) for choice in near)
         raise ValueError(
-            f"`name` of views must be one of {tuple(_NAMED)}. Received: "
+            f"`name` must be one of {tuple(_NAMED)}. Received: "
             f"name={name!r}" + (f"; did you mean {nearest}?" if near else "")
         )
     return _NAMED[name](height, width)

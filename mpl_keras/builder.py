@@ -80,7 +80,14 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
         follows["feedback_baseline"] = (
             0.99 if form == "loss_difference" else None
         )
-    return dataclasses.replace(recipe, **(follows | changes))
+    adapted = dataclasses.replace(recipe, **(follows | changes))
+    if "student_wait" in changes and adapted.student_wait >= adapted.steps:
+        raise ValueError(
+            "`student_wait` must be less than `steps`, or the student never "
+            f"starts. Received: student_wait={adapted.student_wait}, steps="
+            f"{adapted.steps}"
+        )
+    return adapted
 
 
 def _check(changes):

@@ -279,7 +279,7 @@ class Chapters:
             f"{error:.1f} %: on average the network is {confidence:.1f} % "
             f"confident, and {accuracy:.1f} % of its answers are right.",
             "Bars below the dashed line: the network is more confident than "
-            "right.",
+            "right; above it: less.",
         )
 
     def mistakes(self) -> pages.Section | None:

@@ -192,7 +192,7 @@ def _zipped(path):
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read(ENTRY))
-    except (zipfile.BadZipFile, KeyError) as error:
+    except KeyError as error:
         raise _unknown(path) from error
 
 

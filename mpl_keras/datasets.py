@@ -1,5 +1,6 @@
 """Data by name, and from what people have: arrays, tables, folders, TFDS."""
 
+import difflib
 import os
 import re
 from typing import Any
@@ -86,9 +87,14 @@ def images(
     except ValueError as error:
         if "must be a data set of" not in str(error):
             raise
+        near = difflib.get_close_matches(
+            name, [entry.name for entry in os.scandir() if entry.is_dir()], 1
+        )
+        hint = f" There is a folder {near[0]}." if near else ""
         raise ValueError(
-            "`name` must be a folder that exists, digits, or a name of a data "
-            f"set: {error}"
+            f"`name` must be a folder that exists, digits, or a data set of "
+            f"TensorFlow Datasets. Received: name={name}.{hint} "
+            f"({str(error).partition(' Received')[0].replace('`name`', 'It')})"
         ) from error
 
 

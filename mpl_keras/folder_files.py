@@ -160,7 +160,11 @@ def walk(folder, root, problems):
 
 def read(entries, problems, unreadable, path, verbose):
     """The files that can be read, with their headers."""
-    bar = keras.utils.Progbar(len(entries), verbose=int(verbose))
+    if verbose:
+        print(f"Looking at {count(entries)} in {path}")
+    bar = keras.utils.Progbar(
+        len(entries), verbose=int(verbose), unit_name="file"
+    )
     files = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for entry, result in zip(

@@ -53,6 +53,7 @@ def text(
     parts = [
         _heading(network, data, facts),
         _accuracy(network, data, facts),
+        _use(data, facts),
         _training(data, facts),
         _table("Settings", facts.get("settings") or {}),
         _limits(data),
@@ -89,11 +90,43 @@ def _heading(network, data, facts):
     names = [_cell(name) for name in data.class_names[:_SHOWN]]
     more = data.num_classes - len(names)
     lines.append(
-        "Classes, in the order of the probabilities: "
+        "Classes, in the order of the outputs: "
         + ", ".join(names)
         + (f", and {more} more." if more else ".")
     )
     return "\n\n".join(lines)
+
+
+_IN_IT = "preprocessing and class names are in it"
+_FIXED = (
+    'Input "images": uint8, [N, {height}, {width}, {channels}], to be scaled '
+    'and cropped before; output "probabilities": float32, [N, '
+    "{classes}]. "
+    "Class names are in {where}."
+)
+_USES = {
+    "tf_saved_model": "Images or files of any size: see its signatures "
+    "`serving_default` and `serve_files`; " + _IN_IT + ".",
+    "keras": "`keras.saving.load_model(path, compile=False)`: from float "
+    "images, [N, {height}, {width}, {channels}], in the range of the training, "
+    "to logits, whose softmax are the probabilities.",
+    "litert": _FIXED.replace("{where}", "`classifier.json` in the file, a zip"),
+    "onnx": _FIXED.replace("{where}", "the metadata, as `classifier.json`"),
+}
+_USES["litert_int8"] = _USES["litert"] + (
+    " The accuracy above is that of the network in float32, before it was "
+    "converted to 8 bits."
+)
+
+
+def _use(data, facts):
+    """How what was written is called."""
+    text = _USES.get(facts.get("format"))
+    if text is None or data.preprocessing is None:
+        return ""
+    height, width, channels = data.preprocessing.input_shape
+    sizes = {"height": height, "width": width, "channels": channels}
+    return "## Use\n\n" + text.format(classes=data.num_classes, **sizes)
 
 
 def versions() -> dict[str, str]:

@@ -46,7 +46,8 @@ def test_a_run_is_exported(run, tmp_path):
         for card in ("", ".md")
     )
     card = (tmp_path / "out/teacher.onnx.md").read_text()
-    assert "| Network | teacher of mpl |" in card
+    assert "| Network | teacher |" in card
+    assert "uint8, [N, 8, 8, 1]" in card
     assert "| Labeled examples | 20 |" in card
     assert "| Steps | 4 |" in card
     x = datasets.digits(20, dtype="uint8").labeled[0]

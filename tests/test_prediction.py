@@ -113,6 +113,13 @@ def test_the_table(model, folder, tmp_path):
             values = {k: float(row[f"p({k})"]) for k in ("cat", "<b>", "a,b")}
             assert max(values, key=values.get) == row["class"]
             assert float(row["probability"]) == max(values.values())
+    # One file alone.
+    one = tmp_path / "one.csv"
+    done = run(model, folder / "alpha.png", f"--output={one}")
+    assert done.returncode == 0, done.stderr
+    with open(one, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["file"] == "alpha.png" and row["class"]
     before = output.read_text()
     done = run(model, folder, f"--output={output}")
     assert done.returncode == 1 and "--output must be free" in done.stderr
@@ -124,7 +131,9 @@ def test_mistakes_are_said(model, tmp_path):
     (tmp_path / "empty").mkdir()
     for arguments, message in (
         ([model], "usage"),
-        ([model, tmp_path / "none"], "FOLDER must be a folder"),
+        ([model, tmp_path / "none"], "FOLDER must be a folder or an image"),
+        ([tmp_path, tmp_path], "which holds none of these"),
+        ([model.parent, tmp_path], "which holds net.keras"),
         ([model, tmp_path / "empty"], "must hold image files"),
         ([tmp_path / "no.onnx", SCRIPT.parent], "does not exist"),
     ):
