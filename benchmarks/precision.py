@@ -40,6 +40,7 @@ def accuracy(policy, seed):
         recipe.labeled_batch_size,
         recipe.unlabeled_batch_size,
         steps_per_epoch=FLAGS.steps,
+        meta=recipe.meta,
         seed=seed,
     )
     model.fit(train, verbose=0)

@@ -55,7 +55,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_enum(
     "meta",
-    "labeled",
+    "strong",
     ["labeled", "strong"],
     "View of the labeled images on which the student is measured.",
 )
@@ -63,7 +63,7 @@ flags.DEFINE_integer("steps", 1500, "Training steps.", lower_bound=1)
 flags.DEFINE_integer("labeled_batch_size", 32, "Labeled images per step.")
 flags.DEFINE_integer("unlabeled_batch_size", 64, "Unlabeled ones per step.")
 flags.DEFINE_float("teacher_learning_rate", 0.3, "Peak; for single nets too.")
-flags.DEFINE_float("student_learning_rate", 0.2, "Peak of the student's.")
+flags.DEFINE_float("student_learning_rate", 0.1, "Peak of the student's.")
 flags.DEFINE_integer("student_wait", 200, "Steps before the student starts.")
 flags.DEFINE_float("consistency_weight", 3.0, "Weight of UDA's consistency.")
 flags.DEFINE_float("ema_momentum", 0.995, "Of the averaged networks.")
@@ -189,7 +189,7 @@ def train(method, seed, progress):
         FLAGS.labeled_batch_size,
         FLAGS.unlabeled_batch_size,
         steps_per_epoch=FLAGS.steps // epochs,
-        meta="strong" if FLAGS.meta == "strong" else None,
+        meta=FLAGS.meta,
         seed=seed,
     )
     model = make_model(method, seed)

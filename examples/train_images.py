@@ -68,6 +68,7 @@ CAUTIOUS = {
     "feedback_baseline": None,
     "pseudo_labels": "soft",
     "pseudo_label_view": "weak",
+    "meta": "strong",
 }
 SMALL_BATCHES = {
     "labeled_batch_size": 32,
@@ -203,6 +204,8 @@ OVERRIDES = {
     "feedback": f"To the teacher: {', '.join(builder.FEEDBACKS)} or none.",
     "feedback_weight": "Factor of the feedback.",
     "pseudo_label_view": "What the teacher labels: weak or strong.",
+    "meta": "View of the labeled images that feedback is from: labeled (the "
+    "batch itself, a weak view) or strong.",
     "finetune_steps": "Steps of --finetune.",
     "finetune_batch_size": "Labeled images in such a step.",
     "finetune_learning_rate": "Its learning rate.",
@@ -403,6 +406,7 @@ def make_batches(recipe, data):
         recipe.labeled_batch_size,
         recipe.unlabeled_batch_size,
         steps_per_epoch=epoch_length(recipe.steps),
+        meta=recipe.meta if FLAGS.method == "mpl" else None,
         seed=FLAGS.seed,
     )
 

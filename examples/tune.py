@@ -94,6 +94,7 @@ class Search(keras_tuner.HyperModel):
             recipe.labeled_batch_size,
             recipe.unlabeled_batch_size,
             steps_per_epoch=recipe.steps,
+            meta=recipe.meta,
             seed=FLAGS.seed,
         )
         return model.fit(

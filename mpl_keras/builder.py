@@ -99,6 +99,8 @@ def _check(changes):
             arguments.integer(name, value, 0)
         elif name == "clip_norm":
             arguments.number(name, value, above=0)
+        elif name == "meta":
+            arguments.choice(name, value, ("labeled", "strong"))
         elif name == "feedback_weight":
             arguments.number(name, value)  # negative ones are for ablations
         elif name in _SHARES:

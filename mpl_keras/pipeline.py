@@ -57,11 +57,11 @@ def training_dataset(
             read it in `fit`; pass it to `fit` of other Keras models, because
             the dataset is endless.
         seed: Of order and views, in [0, 2**32).
-        meta: The batch from which feedback is measured. None: the labeled
-            batch. "strong": the key "meta" holds a strong view of the same
-            labeled examples. A pair (x, y) of arrays: "meta" holds weak views
-            of `labeled_batch_size` of these, and the second part of a batch is
-            `{"labeled": y_l, "meta": y_m}`.
+        meta: The batch from which feedback is measured. None or "labeled":
+            the labeled batch. "strong": the key "meta" holds a strong view of
+            the same labeled examples. A pair (x, y) of arrays: "meta" holds
+            weak views of `labeled_batch_size` of these, and the second part of
+            a batch is `{"labeled": y_l, "meta": y_m}`.
         start_step: Number of the first batch, to go on where a run stopped.
         shards: Parts in which a batch is made, each with a seed of its own
             for its views; both batch sizes are multiples of it. Of several
@@ -92,6 +92,7 @@ def training_dataset(
     seed = arguments.integer("seed", seed, 0, 2**32 - 1)
     start_step = arguments.integer("start_step", start_step, 0)
     shards = _checked_shards(shards, sizes)
+    meta = None if isinstance(meta, str) and meta == "labeled" else meta
     sets = _checked_sets(data, meta)
     if steps_per_epoch is None:
         steps_per_epoch = -(-checks.num_examples(sets["unlabeled"]) // sizes[1])
@@ -391,8 +392,8 @@ def _checked_sets(data: Any, meta: Any) -> dict[str, Any]:
         )
     elif meta is not None and not (isinstance(meta, str) and meta == "strong"):
         raise ValueError(
-            '`meta` must be None, "strong" or a pair (x, y) of arrays. '
-            f"Received: meta={meta!r}"
+            '`meta` must be None, "labeled", "strong" or a pair (x, y) of '
+            f"arrays. Received: meta={meta!r}"
         )
     return sets
 

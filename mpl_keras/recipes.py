@@ -67,6 +67,8 @@ class Recipe:
             None.
         pseudo_labels: "soft", "sampled" or "argmax".
         pseudo_label_view: The view that the teacher labels.
+        meta: What the student is measured on, as of
+            `pipeline.training_dataset`: "labeled" or "strong".
         finetune_steps: Steps of the last stage, on the labels; 0 is without.
         finetune_batch_size: Labeled examples of such a step.
         finetune_learning_rate: Of these, constant.
@@ -109,6 +111,7 @@ class Recipe:
     feedback_baseline: float | None
     pseudo_labels: str
     pseudo_label_view: str
+    meta: str
     finetune_steps: int
     finetune_batch_size: int
     finetune_learning_rate: float
@@ -195,6 +198,7 @@ _CIFAR10 = Recipe(
     feedback_baseline=0.99,
     pseudo_labels="sampled",
     pseudo_label_view="strong",
+    meta="labeled",
     finetune_steps=1000,
     finetune_batch_size=512,
     finetune_learning_rate=1e-5,
@@ -304,7 +308,7 @@ _DIGITS = dataclasses.replace(
     unlabeled_batch_size=64,
     steps=1500,
     teacher_learning_rate=0.3,
-    student_learning_rate=0.2,
+    student_learning_rate=0.1,
     warmup_steps=100,
     student_wait=200,
     clip_norm=1.0,
@@ -322,6 +326,7 @@ _DIGITS = dataclasses.replace(
     feedback_baseline=None,
     pseudo_labels="soft",
     pseudo_label_view="weak",
+    meta="strong",
     finetune_steps=300,
     finetune_batch_size=64,
     finetune_learning_rate=1e-3,

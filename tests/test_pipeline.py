@@ -201,6 +201,15 @@ def test_meta_strong_is_a_strong_view_of_the_labeled_batch():
         np.testing.assert_array_equal(x["weak"], plain["weak"])
 
 
+def test_meta_labeled_is_the_labeled_batch_itself():
+    for (x, y), (other, labels) in zip(
+        batches(2, meta="labeled"), batches(2), strict=True
+    ):
+        assert set(x) == {"labeled", "weak", "strong"}
+        np.testing.assert_array_equal(x["labeled"], other["labeled"])
+        np.testing.assert_array_equal(y, labels)
+
+
 def test_meta_pair_is_a_batch_of_its_own():
     meta = (NUMBERS[:5] + 200, np.array([[1], [2], [0], [1], [2]]))
     seen = batches(10, meta=meta)

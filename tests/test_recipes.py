@@ -88,7 +88,7 @@ SETTINGS = {
         "unlabeled_batch_size": 64,
         "steps": 1500,
         "teacher_learning_rate": 0.3,
-        "student_learning_rate": 0.2,
+        "student_learning_rate": 0.1,
         "warmup_steps": 100,
         "student_wait": 200,
         "clip_norm": 1,
@@ -103,6 +103,7 @@ SETTINGS = {
         "feedback_weight": 0.3,
         "pseudo_labels": "soft",
         "pseudo_label_view": "weak",
+        "meta": "strong",
     },
 }
 
@@ -218,6 +219,8 @@ def test_what_recipes_name_exists(name):
     form = FEEDBACKS[recipe.feedback](recipe.feedback_weight, **options)
     assert recipe.pseudo_labels in form.kinds
     assert recipe.pseudo_label_view in ("weak", "strong")
+    # Published: the labeled batch itself.
+    assert recipe.meta == ("strong" if name == "digits" else "labeled")
     if name == "digits":
         assert augment.digits_views()
     else:

@@ -134,7 +134,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     recipe = builder.adapt(recipes.get("digits"), steps=60, feedback_weight=0.1)
     model = builder.make_model(recipe, (8, 8, 1), 10, seed=3)
     model.fit(
-        pipeline.training_dataset(arrays, 32, 64, seed=3),
+        pipeline.training_dataset(arrays, 32, 64, meta="strong", seed=3),
         steps_per_epoch=60,
         verbose=0,
     )
@@ -258,6 +258,7 @@ def start(script, tmp_path):
         (["--dataset=digits", "--warmup_steps=-1"], "--warmup_steps must"),
         (["--dataset=digits", "--evaluate_every=7"], "must divide --steps"),
         (["--dataset=digits", "--student_wait=9", "--steps=9"], "never starts"),
+        (["--dataset=digits", "--meta=weak"], "--meta must be one of"),
         (["--dataset=DIR/none", "--steps=0"], "--steps must be an integer"),
         (["--dataset=picturs"], "--dataset must be a folder that exists, dig"),
     ],
