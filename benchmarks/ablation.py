@@ -99,19 +99,17 @@ METHODS = {
         "the same on aligned UDA", "mpl", 0.3, _HYPER, True, True
     ),
     "flipped": Method("its sign flipped", "mpl", -0.3, _HYPER, True),
-    "shuffled": Method(
-        "shuffled between examples", feedback=_HYPER, control="shuffled"
-    ),
-    "no_class_mean": Method(
-        "class mean removed", feedback=_HYPER, control="no_class_mean"
-    ),
-    "class_mean": Method(
-        "class mean alone", feedback=_HYPER, control="class_mean"
-    ),
-    "noise": Method("noise of its size", feedback=_HYPER, control="noise"),
 }
-for _name in ("shuffled", "no_class_mean", "class_mean", "noise"):
-    METHODS[_name] = dataclasses.replace(METHODS[_name], strong=True)
+# What is done to the feedback of "mpl", to see what of it helps.
+METHODS |= {
+    control: dataclasses.replace(METHODS["mpl"], what=what, control=control)
+    for control, what in (
+        ("shuffled", "shuffled between examples"),
+        ("no_class_mean", "class mean removed"),
+        ("class_mean", "class mean alone"),
+        ("noise", "noise of its size"),
+    )
+}
 # How many steps of UDA take the time of one of MPL.
 TIME = 2
 

@@ -331,7 +331,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
         # Float16's loss scale, read once: applying gradients may change it.
         scale = losses.as_float(self.optimizer.scale_loss(1.0))
-        # What is differentiated twice is no faster for being fused.
+        # Not what is differentiated twice: TensorFlow composes that itself.
         with batch_norm.fused(self.student, not form.uses_label_gradient):
             label_tape, loss, gradients = self._student_gradients(
                 strong, reaction.pseudo_labels, scale
