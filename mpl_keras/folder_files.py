@@ -16,6 +16,7 @@ from mpl_keras import images
 # What systems leave behind in folders, beside names that begin with a dot.
 _LITTER = ("thumbs.db", "desktop.ini")
 PARTS = ("labeled", "unlabeled", "test", "validation")
+_LEAVES = "is a link that leaves the folder: put a copy there instead"
 _SHOWN = 10  # files or classes in an error
 
 
@@ -137,20 +138,23 @@ def walk(folder, root, problems):
 
     found = []
     if not (os.path.realpath(folder) + os.sep).startswith(inside):
-        problems[folder] = "is a link that leaves the folder"
+        problems[folder] = _LEAVES
         return found
     for where, folders, names in os.walk(folder, onerror=fail):
         for name in folders:
             full = os.path.join(where, name)
             if os.path.islink(full):
-                problems[full] = "is a link to a folder, which is not followed"
+                problems[full] = (
+                    "is a link to a folder, which is not followed: put a copy "
+                    "there instead"
+                )
         folders[:] = [name for name in folders if not _is_litter(name)]
         for name in names:
             full = os.path.join(where, name)
             if _is_litter(name):
                 continue
             if not os.path.realpath(full).startswith(inside):
-                problems[full] = "is a link that leaves the folder"
+                problems[full] = _LEAVES
             elif os.path.exists(full) and not os.path.isfile(full):
                 problems[full] = "is no file"
             else:
