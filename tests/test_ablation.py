@@ -53,8 +53,9 @@ def test_differences_are_paired(tables, tmp_path, capsys):
         for seed in (0, 1)
     ]
     write(tmp_path, rows)
-    with flagsaver.flagsaver():
-        flags.FLAGS(["ablation_tables.py", "--comparisons=one-other"])
+    # Scripts that other tests load may ask for flags of their own.
+    flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(comparisons=["one-other"]):
         tables.main(["ablation_tables.py", str(tmp_path)])
     with open(tmp_path / "differences.csv") as file:
         found = {row["setting"]: row for row in csv.DictReader(file)}
