@@ -18,11 +18,16 @@ test: .venv/installed
 test-all: .venv/installed
 	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m ""
 
-# Does the feedback help? A table, about two hours on two cores; stopped, it
+# Does the feedback help? Tables and a picture of it, in ablation/; stopped, it
 # goes on where it was.
-ABLATION = digits_10,digits_20,digits_40,digits_100,digits_10_rotated
+DIGITS = digits_10,digits_20,digits_40,digits_100,digits_10_rotated
+TABLE = no_feedback,mpl,uda,uda_aligned,uda_time,uda_aligned_time,supervised
+FORMS = loss_difference,cosine,per_example,weak_meta,strong_labels
+CONTROLS = flipped,shuffled,class_mean,no_class_mean,noise
+ABLATION = $(RUN) benchmarks/ablation.py --output_dir=ablation
 ablation: .venv/installed
-	$(RUN) benchmarks/ablation.py --settings=$(ABLATION) --output_dir=ablation
+	$(ABLATION) --settings=$(DIGITS) --methods=$(TABLE)
+	$(ABLATION) --settings=digits_10 --methods=$(FORMS),$(CONTROLS)
 	$(RUN) benchmarks/ablation_tables.py ablation
 
 lint: .venv/installed

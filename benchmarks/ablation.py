@@ -62,9 +62,10 @@ class Method:
         number: Peak learning rate (supervised), weight of the consistency
             (UDA), or weight of the feedback.
         feedback: Class of the feedback; None is without.
-        strong: Whether v is of a strong view of the labeled examples.
+        meta: View of the labeled examples that v is of; None is the weak.
         aligned: Whether UDA's targets are aligned with a uniform prior.
-        time: Whether it has as many steps as take MPL's time.
+        view: The view that the teacher labels.
+        longer: How many times as many steps, to take as long as "mpl".
         control: What is done to the feedback's coefficients.
     """
 
@@ -72,9 +73,10 @@ class Method:
     kind: str = "mpl"
     number: float = 0.3
     feedback: type | None = None
-    strong: bool = False
+    meta: str | None = "strong"
     aligned: bool = False
-    time: bool = False
+    view: str = "weak"
+    longer: float = 1.0
     control: str | None = None
 
 
@@ -82,36 +84,43 @@ _HYPER = feedback.HypergradientFeedback
 METHODS = {
     "supervised": Method("labels alone", "supervised"),
     "uda": Method("UDA", "uda", 3.0),
-    "uda_time": Method("UDA in MPL's time", "uda", 3.0, time=True),
+    "uda_time": Method("UDA in MPL's time", "uda", 3.0, longer=2.0),
     "uda_aligned": Method("UDA, aligned", "uda", 3.0, aligned=True),
     "uda_aligned_time": Method(
-        "UDA, aligned, in MPL's time", "uda", 3.0, aligned=True, time=True
+        "UDA, aligned, in MPL's time", "uda", 3.0, aligned=True, longer=2.0
     ),
     "no_feedback": Method("MPL without feedback"),
-    "loss_difference": Method(
-        "loss difference", number=2.0, feedback=feedback.LossDifferenceFeedback
-    ),
-    "cosine": Method("cosine", number=1.0, feedback=feedback.CosineFeedback),
-    "per_example": Method("per example", feedback=feedback.PerExampleFeedback),
-    "hypergradient": Method("hypergradient", feedback=_HYPER),
-    "mpl": Method("hypergradient, v on strong views", "mpl", 0.3, _HYPER, True),
-    "mpl_aligned": Method(
-        "the same on aligned UDA", "mpl", 0.3, _HYPER, True, True
-    ),
-    "flipped": Method("its sign flipped", "mpl", -0.3, _HYPER, True),
+    "mpl": Method("hypergradient, v on strong views", feedback=_HYPER),
 }
-# What is done to the feedback of "mpl", to see what of it helps.
 METHODS |= {
-    control: dataclasses.replace(METHODS["mpl"], what=what, control=control)
-    for control, what in (
-        ("shuffled", "shuffled between examples"),
-        ("no_class_mean", "class mean removed"),
-        ("class_mean", "class mean alone"),
-        ("noise", "noise of its size"),
+    name: dataclasses.replace(METHODS["mpl"], what=what, **changes)
+    for name, what, changes in (
+        (
+            "loss_difference",
+            "loss difference",
+            {"number": 2.0, "feedback": feedback.LossDifferenceFeedback},
+        ),
+        (
+            "cosine",
+            "cosine",
+            {"number": 1.0, "feedback": feedback.CosineFeedback},
+        ),
+        (
+            "per_example",
+            "per example",
+            {"feedback": feedback.PerExampleFeedback},
+        ),
+        ("weak_meta", "v on weak views", {"meta": None}),
+        ("strong_labels", "strong views are labeled", {"view": "strong"}),
+        ("mpl_aligned", "on aligned UDA", {"aligned": True}),
+        ("flipped", "sign flipped", {"number": -0.3}),
+        # To see what of the feedback helps.
+        ("shuffled", "shuffled between examples", {"control": "shuffled"}),
+        ("class_mean", "class mean alone", {"control": "class_mean"}),
+        ("no_class_mean", "class mean removed", {"control": "no_class_mean"}),
+        ("noise", "noise of its size", {"control": "noise"}),
     )
 }
-# How many steps of UDA take the time of one of MPL.
-TIME = 2
 
 
 class Controlled(feedback.HypergradientFeedback):
@@ -322,7 +331,12 @@ def make_model(setting, method, found, steps, seed):
     elif form is not None:
         form = form(method.number)
     model = mpl_keras.MetaPseudoLabels(
-        teacher, student, feedback=form, seed=seed, **common
+        teacher,
+        student,
+        feedback=form,
+        pseudo_label_view=method.view,
+        seed=seed,
+        **common,
     )
     model.compile(
         teacher_optimizer=optimizer,
@@ -349,15 +363,13 @@ def run(task):
     setting, method = SETTINGS[name], method_of(method_name)
     begin = time.monotonic()
     found = setting.load(seed)
-    steps = steps or setting.steps
-    if method.time:
-        steps *= TIME
+    steps = round(method.longer * (steps or setting.steps) / 50) * 50
     model = make_model(setting, method, found, steps, seed)
     batches = mpl_keras.pipeline.training_dataset(
         found,
         *setting.batch,
         steps_per_epoch=steps,
-        meta="strong" if method.strong else None,
+        meta=method.meta if method.feedback else None,
         seed=seed,
     )
     model.fit(batches, verbose=0)

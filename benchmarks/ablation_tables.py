@@ -5,8 +5,9 @@
 Reads OUTPUT_DIR/runs.csv; writes table.md, differences.csv and differences.png
 beside it. A difference is that of two methods with the same seed; its 95 %
 interval and p-value are those of the paired t-test, and p-values are corrected
-(Holm, 1979) over the settings of a comparison. The interval that is called
-corrected is the one that Holm's step of that setting leaves.
+(Holm, 1979) over what is compared together: the settings of two methods, or the
+forms of feedback in one setting. The interval that is called corrected is the
+one that Holm's step leaves.
 """
 
 import collections
@@ -26,9 +27,9 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "comparisons",
     [
-        *("mpl-no_feedback", "hypergradient-no_feedback"),
-        *("mpl-uda", "mpl-uda_time", "mpl-uda_aligned"),
-        *("mpl-uda_aligned_time", "mpl_aligned-uda_aligned"),
+        *("mpl-no_feedback", "mpl_aligned-uda_aligned"),
+        *("mpl-uda", "mpl-uda_time"),
+        *("mpl-uda_aligned", "mpl-uda_aligned_time"),
     ],
     "Pairs of methods, ONE-OTHER.",
 )
@@ -38,8 +39,20 @@ flags.DEFINE_enum(
     ["accuracy", "as_trained", "teacher"],
     "Of the averaged network, of the one that was averaged, or of the teacher.",
 )
+# What is compared with MPL without feedback where there are several of them.
+FORMS = (
+    *("mpl", "loss_difference", "cosine", "per_example", "weak_meta"),
+    *(
+        "strong_labels",
+        "flipped",
+        "shuffled",
+        "class_mean",
+        "no_class_mean",
+        "noise",
+    ),
+)
 HEAD = (
-    *("comparison", "setting", "seeds", "difference", "error"),
+    *("family", "setting", "one", "other", "seeds", "difference", "error"),
     *("low", "high", "corrected_low", "corrected_high", "p", "corrected_p"),
 )
 
@@ -67,10 +80,27 @@ def holm(values):
     return factors, corrected
 
 
-def paired(found, one, other):
-    """A row for each setting that has both methods."""
+def families(found, pairs):
+    """What is compared together: lists of (setting, one, other) by name."""
+    known = {
+        f"{one} minus {other}": [(name, one, other) for name in found]
+        for one, other in pairs
+    }
+    known |= {
+        f"{name}: minus no_feedback": [
+            (name, form, "no_feedback") for form in FORMS if form in methods
+        ]
+        for name, methods in found.items()
+        if len(set(FORMS) & set(methods)) > 1
+    }
+    return known
+
+
+def paired(found, family):
+    """A row for each comparison whose methods share some seeds."""
     rows = []
-    for setting, methods in found.items():
+    for setting, one, other in family:
+        methods = found[setting]
         seeds = sorted(set(methods.get(one, ())) & set(methods.get(other, ())))
         if len(seeds) < 2:
             continue
@@ -79,8 +109,9 @@ def paired(found, one, other):
         )
         rows.append(
             {
-                "comparison": f"{one} - {other}",
                 "setting": setting,
+                "one": one,
+                "other": other,
                 "seeds": len(seeds),
                 "difference": gains.mean(),
                 "error": gains.std(ddof=1) / len(gains) ** 0.5,
@@ -100,6 +131,13 @@ def paired(found, one, other):
                 row[f"{prefix}low"] = row["difference"] - half
                 row[f"{prefix}high"] = row["difference"] + half
     return rows
+
+
+def label(name, row):
+    """What tells a row of a family from the others."""
+    return (
+        row["one"] if name.startswith(f"{row['setting']}:") else row["setting"]
+    )
 
 
 def markdown(found, comparisons):
@@ -128,12 +166,12 @@ def markdown(found, comparisons):
     for name, rows in comparisons.items():
         lines += [
             f"\n{name}, paired, in points:\n",
-            "| setting | seeds | difference | 95 % interval | corrected | "
+            "| | seeds | difference | 95 % interval | corrected | "
             "p, corrected |",
             "|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {r['setting']} | {r['seeds']} | {r['difference']:+.2f} ± "
+            f"| {label(name, r)} | {r['seeds']} | {r['difference']:+.2f} ± "
             f"{r['error']:.2f} | {r['low']:+.2f} to {r['high']:+.2f} | "
             f"{r['corrected_low']:+.2f} to {r['corrected_high']:+.2f} | "
             f"{r['corrected_p']:.2g} |"
@@ -143,7 +181,7 @@ def markdown(found, comparisons):
 
 
 def draw(comparisons, path):
-    """Differences with their 95 % intervals, one panel for a comparison."""
+    """Differences with their 95 % intervals, one panel for a family."""
     most = max(len(rows) for rows in comparisons.values())
     figure, axes = plt.subplots(
         -(-len(comparisons) // 2),
@@ -169,14 +207,14 @@ def draw(comparisons, path):
                 capsize=2,
             )
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set_yticks(range(len(rows)), [row["setting"] for row in rows])
+        axis.set_yticks(range(len(rows)), [label(name, row) for row in rows])
         axis.invert_yaxis()
         axis.set_title(name, fontsize=10)
         axis.grid(axis="x", alpha=0.3)
         axis.tick_params(labelbottom=True, labelsize=8)
     figure.supxlabel(
         "points of test accuracy, 95 % intervals; blue: clear after Holm's "
-        "correction over the settings",
+        "correction over the panel",
         fontsize=9,
     )
     figure.savefig(path, dpi=120)
@@ -189,14 +227,17 @@ def main(argv):
         sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it")
     folder = argv[1]
     found = read(os.path.join(folder, "runs.csv"))
-    comparisons = {}
-    for pair in FLAGS.comparisons:
-        one, separator, other = pair.partition("-")
-        if not separator:
-            sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair}")
-        rows = paired(found, one, other)
-        if rows:
-            comparisons[f"{one} minus {other}"] = rows
+    pairs = [pair.partition("-") for pair in FLAGS.comparisons]
+    for pair in pairs:
+        if not pair[1]:
+            sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair[0]}")
+    comparisons = {
+        name: rows
+        for name, family in families(
+            found, [(one, other) for one, _, other in pairs]
+        ).items()
+        if (rows := paired(found, family))
+    }
     text = markdown(found, comparisons)
     print(text)
     with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
@@ -207,8 +248,8 @@ def main(argv):
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, HEAD)
         writer.writeheader()
-        for rows in comparisons.values():
-            writer.writerows(rows)
+        for name, rows in comparisons.items():
+            writer.writerows({"family": name, **row} for row in rows)
     draw(comparisons, os.path.join(folder, "differences.png"))
 
 

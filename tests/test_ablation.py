@@ -62,7 +62,7 @@ def test_differences_are_paired(tables, tmp_path, capsys):
     digits = {
         name: float(value)
         for name, value in found["digits"].items()
-        if name not in ("comparison", "setting")
+        if name not in ("family", "setting", "one", "other")
     }
     # A t-distribution of two degrees of freedom: 4.3027, and 6.2053 for 0.975
     # of the half.
@@ -78,6 +78,22 @@ def test_differences_are_paired(tables, tmp_path, capsys):
     assert float(found["moons"]["p"]) == 1.0
     assert (tmp_path / "differences.png").stat().st_size > 1000
     assert "| digits | 3 | +2.00 ± 0.58 |" in capsys.readouterr().out
+
+
+def test_forms_of_one_setting_are_compared_together(tables):
+    seeds = {0: 1.0, 1: 2.0, 2: 3.0}
+    methods = {"mpl": seeds, "flipped": seeds, "no_feedback": seeds}
+    found = {"digits": methods, "moons": {"mpl": seeds}}
+    known = tables.families(found, [("mpl", "uda")])
+    assert known["mpl minus uda"] == [
+        ("digits", "mpl", "uda"),
+        ("moons", "mpl", "uda"),
+    ]
+    assert known["digits: minus no_feedback"] == [
+        ("digits", "mpl", "no_feedback"),
+        ("digits", "flipped", "no_feedback"),
+    ]
+    assert len(known) == 2
 
 
 def ablation(folder, *flags):
