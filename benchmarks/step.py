@@ -2,6 +2,7 @@
 
     pip install torch && python benchmarks/step.py --parts=pytorch
     python benchmarks/step.py --parts=feedbacks,growth,fit
+    pip install xprof && python benchmarks/step.py --parts=profile
 
 A step of WRN-28-2, 32x32 images, B labeled and 7 B unlabeled ones, by the
 recipe `cifar10_4000` (the teacher labels the strong view), without views. Every
@@ -11,11 +12,15 @@ The PyTorch step is ours, written as people write it (eager, all views in one
 pass, the student's labeled images in the pass of its update), and once with
 what our step leaves out left out there, too ("cut"). The floor is the number of
 images that must pass forward, a backward pass being two of them, times the time
-of a forward pass of one.
+of a forward pass of one. `profile` leaves a picture of where a step's time goes
+in --profile_dir, and the profile, which `tensorboard --logdir` shows.
 """
 
+import collections
 import dataclasses
+import json
 import os
+import pathlib
 import resource
 import statistics
 import subprocess
@@ -28,10 +33,11 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 from absl import app, flags
 
 FLAGS = flags.FLAGS
-PARTS = ("pytorch", "feedbacks", "growth", "precision", "fit")
+PARTS = ("pytorch", "feedbacks", "growth", "precision", "fit", "profile")
 flags.DEFINE_list("parts", list(PARTS), f"Of {', '.join(PARTS)}.")
 flags.DEFINE_list("batch_sizes", ["8", "16"], "Labeled images in a step.")
 flags.DEFINE_integer("rounds", 7, "Steps of each candidate.", lower_bound=1)
+flags.DEFINE_string("profile_dir", "profile", "Where `profile` writes.")
 flags.DEFINE_string("candidate", None, "Used by the script itself.")
 
 
@@ -421,6 +427,65 @@ def fit(batch_size):
         f"ms: {one - bare:+.3f} ms a step; in 20 epochs {1e3 * twenty:.0f} "
         f"ms: {1e3 * (twenty - one) / 19:.1f} ms an epoch's end"
     )
+
+
+def profile(batch_size):
+    """Where a step's time goes, by TensorBoard's profiler, as a picture."""
+    import matplotlib.pyplot as plt
+    import tensorflow as tf
+
+    try:
+        from xprof.convert import raw_to_tool_data
+    except ImportError:
+        sys.exit("the profile is read by xprof: pip install xprof")
+    step, *_ = keras_candidate(batch_size, 7 * batch_size, "loss_difference")
+    step()
+    steps, begin = min(FLAGS.rounds, 5), time.perf_counter()
+    with tf.profiler.experimental.Profile(FLAGS.profile_dir):
+        for _ in range(steps):
+            step()
+    seconds = (time.perf_counter() - begin) / steps
+    found = pathlib.Path(FLAGS.profile_dir).rglob("*.xplane.pb")
+    answer, _ = raw_to_tool_data.xspace_to_tool_data(
+        [str(max(found, key=os.path.getmtime))], "framework_op_stats", {}
+    )
+    times = {
+        name: seconds / steps
+        for name, seconds in operations(json.loads(answer)[0]).items()
+    }
+    names = list(times)[:12]
+    rest = sum(times.values()) - sum(times[name] for name in names)
+    names, values = [*names, "all others"], [*map(times.get, names), rest]
+    for name, value in zip(names, values, strict=True):
+        print(f"{name} | {value:.3f} s | {value / sum(times.values()):.0%}")
+    figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
+    bars = axis.barh(names, values, color="#0072B2")
+    axis.bar_label(bars, [f"{v:.2f}" for v in values], padding=3, fontsize=8)
+    axis.invert_yaxis()
+    axis.margins(x=0.08)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel("seconds of processor time in a step, all threads")
+    axis.set_title(
+        f"A step of WRN-28-2, {batch_size} labeled and {7 * batch_size} "
+        f"unlabeled images: {seconds:.2f} s",
+        fontsize=10,
+    )
+    path = os.path.join(FLAGS.profile_dir, "operations.png")
+    figure.savefig(path, dpi=120)
+    print(f"{path}; tensorboard --logdir={FLAGS.profile_dir}")
+
+
+def operations(table):
+    """Seconds by kind of operation, the longest first."""
+    names = [column["id"] for column in table["cols"]]
+    times = collections.Counter()
+    for row in table["rows"]:
+        cells = dict(zip(names, (c["v"] for c in row["c"]), strict=True))
+        times[cells["type"].removeprefix("_MklNative")] += (
+            cells["total_self_time"] / 1e6
+        )
+    times.pop("IDLE", None)
+    return dict(times.most_common())
 
 
 def main(argv):
