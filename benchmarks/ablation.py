@@ -13,6 +13,11 @@ A method's number can be changed to tune it, on seeds that are not reported:
 
     python benchmarks/ablation.py --settings=digits_10 --seeds=1000:1005 \
         --methods=mpl@0.1,mpl@0.3,mpl@1.0 --output_dir=tuning
+
+CIFAR-10, SVHN and ImageNet are trained by the published recipes, where
+TensorFlow Datasets has them prepared; that takes a GPU:
+
+    python benchmarks/ablation.py --settings=cifar10_4000 --processes=1
 """
 
 import csv
@@ -34,10 +39,21 @@ from absl import app, flags
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import augment, data, export, feedback, losses, schedules
+from mpl_keras import (
+    augment,
+    backbones,
+    data,
+    export,
+    feedback,
+    losses,
+    recipes,
+    schedules,
+)
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("settings", None, "By default all; see --list.")
+flags.DEFINE_list(
+    "settings", None, "By default all that need no other data; see --list."
+)
 flags.DEFINE_list("methods", None, "By default all; NAME or NAME@NUMBER.")
 flags.DEFINE_string("seeds", "0:20", "From:to, the second not included.")
 flags.DEFINE_string("output_dir", "ablation", "Where results go.")
@@ -60,7 +76,7 @@ class Method:
         what: In words.
         kind: "supervised", "uda" or "mpl".
         number: Peak learning rate (supervised), weight of the consistency
-            (UDA), or weight of the feedback.
+            (UDA), by default the recipe's, or weight of the feedback.
         feedback: Class of the feedback; None is without.
         meta: View of the labeled examples that v is of; None is the weak.
         aligned: Whether UDA's targets are aligned with a uniform prior.
@@ -71,7 +87,7 @@ class Method:
 
     what: str
     kind: str = "mpl"
-    number: float = 0.3
+    number: float | None = None
     feedback: type | None = None
     meta: str | None = "strong"
     aligned: bool = False
@@ -83,14 +99,16 @@ class Method:
 _HYPER = feedback.HypergradientFeedback
 METHODS = {
     "supervised": Method("labels alone", "supervised"),
-    "uda": Method("UDA", "uda", 3.0),
-    "uda_time": Method("UDA in MPL's time", "uda", 3.0, longer=2.0),
-    "uda_aligned": Method("UDA, aligned", "uda", 3.0, aligned=True),
+    "uda": Method("UDA", "uda"),
+    "uda_time": Method("UDA in MPL's time", "uda", longer=2.0),
+    "uda_aligned": Method("UDA, aligned", "uda", aligned=True),
     "uda_aligned_time": Method(
-        "UDA, aligned, in MPL's time", "uda", 3.0, aligned=True, longer=2.0
+        "UDA, aligned, in MPL's time", "uda", aligned=True, longer=2.0
     ),
     "no_feedback": Method("MPL without feedback"),
-    "mpl": Method("hypergradient, v on strong views", feedback=_HYPER),
+    "mpl": Method(
+        "hypergradient, v on strong views", number=0.3, feedback=_HYPER
+    ),
 }
 METHODS |= {
     name: dataclasses.replace(METHODS["mpl"], what=what, **changes)
@@ -202,72 +220,112 @@ def table(load, per_class, seed):
     )
 
 
+def published(recipe, seed):
+    """Images of TensorFlow Datasets, found as TFDS_DATA_DIR says."""
+    found = mpl_keras.datasets.images(
+        recipe.dataset,
+        num_labeled=recipe.num_labeled,
+        image_size=recipe.image_size,
+        seed=seed,
+    )
+    views = augment.named_views(recipe.views, *found.unlabeled.shape[1:3])
+    return dataclasses.replace(found, views=views)
+
+
 @dataclasses.dataclass(frozen=True)
 class Setting:
     """Data, networks, and what all methods have in common.
 
     Attributes:
         load: From a seed to the data.
-        layers: Name of the network.
-        steps: Of a training; `wait` of them before the student starts.
-        rates: Peak learning rates of teacher and student.
-        batch: Labeled and unlabeled examples.
-        momentum: Of the averaged network.
+        recipe: Numbers of the training.
+        layers: "convolutions" or "dense"; None for the recipe's backbone.
+        scale: Factor of the feedback's weight.
     """
 
     load: object
-    layers: str = "convolutions"
-    steps: int = 1500
-    wait: int = 200
-    rates: tuple = (0.3, 0.1)
-    batch: tuple = (32, 64)
-    momentum: float = 0.995
+    recipe: recipes.Recipe
+    layers: str | None = "convolutions"
+    scale: float = 1.0
 
 
-def _tabular(load, per_class):
-    return Setting(
-        lambda seed: table(load, per_class, seed),
-        "dense",
-        steps=600,
-        wait=100,
-        rates=(0.1, 0.1),
-        momentum=0.99,
-    )
-
-
-def _moons(num_labeled):
-    return Setting(
-        lambda seed: mpl_keras.datasets.two_moons(num_labeled, seed),
-        "dense",
-        rates=(0.1, 0.1),
-        batch=(num_labeled, 128),
-    )
-
-
+_DIGITS = recipes.get("digits")
+_TABLE = dataclasses.replace(
+    _DIGITS,
+    steps=600,
+    student_wait=100,
+    teacher_learning_rate=0.1,
+    ema_momentum=0.99,
+)
+_MOONS = dataclasses.replace(
+    _DIGITS,
+    teacher_learning_rate=0.1,
+    unlabeled_batch_size=128,
+    threshold=0.8,  # of two classes
+)
 SETTINGS = {
     f"digits_{count}{change and '_'}{change}": Setting(
-        lambda seed, count=count, change=change: digits(count, change, seed)
+        lambda seed, count=count, change=change: digits(count, change, seed),
+        _DIGITS,
     )
     for change in ("", "rotated", "imbalanced", "wrong")
     for count in (10, 20, 40, 100)
 }
-for _count in (2, 5):
-    SETTINGS[f"breast_cancer_{_count}"] = _tabular(
-        sklearn_datasets.load_breast_cancer, _count
+SETTINGS |= {
+    f"{name}_{count}": Setting(
+        lambda seed, load=load, count=count: table(load, count, seed),
+        dataclasses.replace(_TABLE, threshold=threshold),
+        "dense",
+        scale=0.1,
     )
-    SETTINGS[f"wine_{_count}"] = _tabular(sklearn_datasets.load_wine, _count)
-SETTINGS |= {f"moons_{count}": _moons(count) for count in (6, 12)}
+    for count in (2, 5)
+    for name, load, threshold in (
+        ("breast_cancer", sklearn_datasets.load_breast_cancer, 0.8),
+        ("wine", sklearn_datasets.load_wine, 0.6),
+    )
+}
+SETTINGS |= {
+    f"moons_{count}": Setting(
+        lambda seed, count=count: mpl_keras.datasets.two_moons(count, seed),
+        dataclasses.replace(_MOONS, labeled_batch_size=count),
+        "dense",
+        scale=0.1,
+    )
+    for count in (6, 12)
+}
+HERE = tuple(SETTINGS)  # data that come with scikit-learn
+# By the published numbers; TensorFlow Datasets has prepared the data.
+SETTINGS |= {
+    name: Setting(
+        lambda seed, recipe=recipe: published(recipe, seed),
+        recipe,
+        layers=None,
+        scale=1 / 3,
+    )
+    for name, recipe in ((name, recipes.get(name)) for name in recipes.names())
+    if name != "digits"
+}
 
 
-def make_net(setting, found):
+def make_net(setting, found, role):
     """A network from examples to logits."""
-    decay = keras.regularizers.L2(2.5e-4)  # adds 5e-4 * weight to gradients
+    recipe, shape = setting.recipe, found.unlabeled.shape[1:]
+    if setting.layers is None:
+        return backbones.make(
+            recipe.backbone,
+            shape,
+            found.num_classes,
+            dropout=getattr(recipe, f"{role}_dropout"),
+            weight_decay=recipe.weight_decay,
+        )
+    # Its gradient is twice its factor times the weight.
+    decay = keras.regularizers.L2(recipe.weight_decay / 2)
     hidden = {
         "activation": "relu",
         "kernel_initializer": "he_normal",
         "kernel_regularizer": decay,
     }
-    layers = [keras.Input(found.unlabeled.shape[1:])]
+    layers = [keras.Input(shape)]
     if setting.layers == "dense":
         layers += [keras.layers.Dense(64, **hidden) for _ in range(2)]
     else:
@@ -283,53 +341,59 @@ def make_net(setting, found):
     return keras.Sequential(layers)
 
 
-def make_optimizer(rate, steps, wait=0):
+def make_optimizer(recipe, rate, steps, wait=0):
     """SGD with warm-up and cosine decay, after some steps of waiting."""
-    warmup = min(100, steps // 3)
+    wait = min(wait, steps // 3)
+    warmup = min(recipe.warmup_steps, steps // 3)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - wait - warmup, warmup_target=rate, warmup_steps=warmup
     )
     return keras.optimizers.SGD(
         schedules.Delayed(schedule, wait) if wait else schedule,
-        momentum=0.9,
-        nesterov=True,
-        global_clipnorm=1.0,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        global_clipnorm=recipe.clip_norm,
     )
 
 
 def make_model(setting, method, found, steps, seed):
     """A compiled model; the same initial weights for the same seed."""
     keras.utils.set_random_seed(seed)
-    teacher, student = make_net(setting, found), make_net(setting, found)
-    rate, student_rate = setting.rates
-    weight = 3.0
+    recipe = setting.recipe
+    teacher = make_net(setting, found, "teacher")
+    student = make_net(setting, found, "student")
+    rate, weight = recipe.teacher_learning_rate, recipe.consistency_weight
     if method.kind == "supervised":
-        rate = method.number
+        rate = method.number or rate
     elif method.kind == "uda":
-        weight = method.number
+        weight = method.number or weight
     common = {
         "consistency": losses.ConsistencyLoss(
-            temperature=0.7,
-            threshold=0.6 if found.num_classes > 2 else 0.8,
+            temperature=recipe.temperature,
+            threshold=recipe.threshold,
+            mask_on=recipe.mask_on,
             distribution_alignment="uniform" if method.aligned else None,
         ),
-        "consistency_weight": schedules.LinearRamp(weight, steps=300),
-        "ema_momentum": setting.momentum,
+        "consistency_weight": schedules.LinearRamp(
+            weight, steps=recipe.consistency_ramp_steps
+        ),
+        "label_smoothing": recipe.label_smoothing,
+        "ema_momentum": recipe.ema_momentum,
     }
     if method.kind == "supervised":
         common["consistency"] = None
-    optimizer = make_optimizer(rate, steps)
+    optimizer = make_optimizer(recipe, rate, steps)
     if method.kind != "mpl":
         model = mpl_keras.UDA(teacher, **common)
         model.compile(optimizer, steps_per_execution=50)
         return model
-    form = method.feedback
+    form, number = method.feedback, (method.number or 0.0) * setting.scale
     if method.control:
-        form = Controlled(method.number, method.control)
+        form = Controlled(number, method.control)
     elif form is feedback.LossDifferenceFeedback:
-        form = form(method.number, normalization="std")
+        form = form(number, normalization="std")
     elif form is not None:
-        form = form(method.number)
+        form = form(number)
     model = mpl_keras.MetaPseudoLabels(
         teacher,
         student,
@@ -341,7 +405,7 @@ def make_model(setting, method, found, steps, seed):
     model.compile(
         teacher_optimizer=optimizer,
         student_optimizer=make_optimizer(
-            student_rate, steps, min(setting.wait, steps // 3)
+            recipe, recipe.student_learning_rate, steps, recipe.student_wait
         ),
         steps_per_execution=50,
     )
@@ -359,15 +423,16 @@ def accuracy_of(network, found):
 
 def run(task):
     """Trains once; gives a row of the table."""
-    name, method_name, seed, steps = task
+    name, method_name, seed, _ = task
     setting, method = SETTINGS[name], method_of(method_name)
     begin = time.monotonic()
     found = setting.load(seed)
-    steps = round(method.longer * (steps or setting.steps) / 50) * 50
+    steps = steps_of(task)
     model = make_model(setting, method, found, steps, seed)
     batches = mpl_keras.pipeline.training_dataset(
         found,
-        *setting.batch,
+        setting.recipe.labeled_batch_size,
+        setting.recipe.unlabeled_batch_size,
         steps_per_epoch=steps,
         meta=method.meta if method.feedback else None,
         seed=seed,
@@ -394,6 +459,13 @@ def run(task):
     return row
 
 
+def steps_of(task):
+    """Steps of a run, as many as are made at once."""
+    name, method, _, steps = task
+    steps = steps or SETTINGS[name].recipe.steps
+    return round(method_of(method).longer * steps / 50) * 50
+
+
 def method_of(name):
     """A method by its name, with another number after an @."""
     name, _, number = name.partition("@")
@@ -403,7 +475,9 @@ def method_of(name):
 
 
 def prepare():
-    """Makes a process one that computes in one thread."""
+    """Makes a process one that computes in one thread, and alike."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.experimental.enable_op_determinism()
@@ -428,7 +502,7 @@ def tasks():
     return [
         (setting, method, seed, FLAGS.steps)
         for seed in range(int(found[1]), int(found[2]))
-        for setting in FLAGS.settings or SETTINGS
+        for setting in FLAGS.settings or HERE
         for method in FLAGS.methods or METHODS
     ]
 
@@ -471,9 +545,16 @@ def main(argv):
     wanted = tasks()
     path = os.path.join(FLAGS.output_dir, "runs.csv")
     known = {
-        (row["setting"], row["method"], int(row["seed"]))
+        (row["setting"], row["method"], int(row["seed"])): int(row["steps"])
         for row in read_runs(path)
     }
+    for task in wanted:
+        if known.get(task[:3], steps_of(task)) != steps_of(task):
+            sys.exit(
+                f"{path} has {task[0]}, {task[1]}, seed {task[2]} with "
+                f"{known[task[:3]]:,} steps, not {steps_of(task):,}: give "
+                "another --output_dir, or the same --steps"
+            )
     todo = [task for task in wanted if task[:3] not in known]
     print(f"{len(wanted):,} runs, of which {len(todo):,} are to be made")
     os.makedirs(FLAGS.output_dir, exist_ok=True)

@@ -131,6 +131,48 @@ def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
     assert "0 are to be made" in ablation(tmp_path, *flags).stdout
 
 
+def test_runs_of_other_lengths_are_not_mixed(tmp_path):
+    columns = "setting,method,seed,accuracy,as_trained,teacher,steps,seconds"
+    text = f"{columns},digest\nmoons_6,mpl,5,50.0,50.0,,1500,9.0,ab\n"
+    (tmp_path / "runs.csv").write_text(text)
+    done = ablation(tmp_path, "--settings=moons_6", "--methods=mpl")
+    assert done.returncode == 1
+    assert "moons_6, mpl, seed 5 with 1,500 steps, not 50" in done.stderr
+    assert (tmp_path / "runs.csv").read_text() == text
+
+
+def test_published_recipes_train(tmp_path):
+    # Their numbers and views, on images and networks that are small.
+    done = scripts.run_code(
+        f"""
+import dataclasses, sys
+sys.path.insert(0, {str(BENCHMARKS)!r})
+import numpy as np
+import ablation, mpl_keras
+pixels = np.random.RandomState(0).randint(0, 256, (40, 32, 32, 3), "uint8")
+labels = np.arange(40) % 10
+found = mpl_keras.datasets.from_arrays(
+    pixels[:20], labels[:20], pixels, test=(pixels, labels))
+def images(name, **options):
+    print(name, options)
+    return found
+mpl_keras.datasets.images = images
+setting = ablation.SETTINGS["cifar10_4000"]
+ablation.SETTINGS["cifar10_4000"] = dataclasses.replace(
+    setting, recipe=dataclasses.replace(setting.recipe, backbone="small_cnn",
+    labeled_batch_size=4, unlabeled_batch_size=8))
+row = ablation.run(("cifar10_4000", "mpl", 3, 50))
+print(row["steps"], 0 <= row["accuracy"] <= 100)
+""",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cifar10 {'num_labeled': 4000, 'image_size': 32, 'seed': 3}" in (
+        done.stdout
+    )
+    assert "50 True" in done.stdout
+
+
 @pytest.mark.parametrize(
     "flag, message",
     [
