@@ -57,6 +57,10 @@ SLOW = (
     "test_a_damaged_backup_is_passed_over[empty]",
     "test_a_damaged_backup_is_passed_over[truncated]",
     "test_monte_carlo_of_the_models_own_samples[None]",
+    "exact_gradient[convolution, BatchNorm, dropout-1]",
+    "exact_gradient[convolution, BatchNorm, dropout-2]",
+    "test_weights_from_a_file[with top]",
+    "test_weights_from_a_file[without top, legacy]",
 )
 
 
