@@ -30,7 +30,7 @@ setup(
         "filelock",
         # tensorflow-datasets imports it without saying so.
         "importlib_resources",
-        "keras>=3.10",
+        "keras>=3.15",
         "keras-cv",
         "pillow",
         "tensorflow>=2.20",
