@@ -332,12 +332,12 @@ _DIGITS = dataclasses.replace(
     finetune_learning_rate=1e-3,
     source="This library, examples/digits.py: scikit-learn's digits.",
     departures="None: the published figures are this library's own, of ten "
-    "labels, without finetuning; of 20 seeds, or 13 (uda, uda_aligned).",
+    "labels, without finetuning, of 20 seeds.",
     published={
         method: [mean, error, "mpl_keras, benchmarks/RESULTS.md"]
         for method, mean, error in (
-            ("uda", 83.3, 2.0),
-            ("uda_aligned", 92.6, 0.9),
+            ("uda", 84.2, 1.8),
+            ("uda_aligned", 92.4, 0.8),
             ("no_feedback", 82.5, 1.9),
             ("mpl", 88.5, 1.9),
         )
