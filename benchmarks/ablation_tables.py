@@ -182,13 +182,15 @@ def markdown(found, comparisons):
 
 def draw(comparisons, path):
     """Differences with their 95 % intervals, one panel for a family."""
-    most = max(len(rows) for rows in comparisons.values())
+    count = -(-len(comparisons) // 2)
+    sizes = [len(rows) + 3 for rows in comparisons.values()]
+    heights = [max(sizes[2 * row : 2 * row + 2]) for row in range(count)]
     figure, axes = plt.subplots(
-        -(-len(comparisons) // 2),
+        count,
         2,
-        figsize=(11, (0.26 * most + 1) * -(-len(comparisons) // 2)),
+        figsize=(11, 0.26 * sum(heights)),
+        height_ratios=heights,
         squeeze=False,
-        sharex=True,
         layout="constrained",
     )
     axes = list(axes.flat)
@@ -211,6 +213,7 @@ def draw(comparisons, path):
         axis.invert_yaxis()
         axis.set_title(name, fontsize=10)
         axis.grid(axis="x", alpha=0.3)
+        axis.margins(y=0.5 / len(rows))
         axis.tick_params(labelbottom=True, labelsize=8)
     figure.supxlabel(
         "points of test accuracy, 95 % intervals; blue: clear after Holm's "
