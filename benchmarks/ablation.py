@@ -1,13 +1,15 @@
 """Does the feedback help? The same networks with it and without, paired.
 
-    python benchmarks/ablation.py --output_dir=ablation
-    python benchmarks/ablation_tables.py ablation
+    make ablation
+
+makes what is reported, and its tables. Much more can be asked for: see --list,
+and choose with --settings and --methods.
 
 One seed is one choice of labels, one initialisation and one order of the data
 for all methods of a setting. The accuracies are those of the last step, on test
-examples that choose nothing. It goes on where it was stopped: what is in
-OUTPUT_DIR/runs.csv is not trained again. Every run is in one process of one
-thread, so that it can be repeated bit for bit.
+examples that no training sees; they are the same for all seeds. It goes on
+where it was stopped: what is in OUTPUT_DIR/runs.csv is not trained again. Every
+run is in one process of one thread, so that it can be repeated bit for bit.
 
 A method's number can be changed to tune it, on seeds that are not reported:
 
