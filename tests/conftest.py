@@ -39,6 +39,7 @@ LONG = (
 # test, or a script in `benchmarks/`, does: `make test-all` runs them.
 SLOW = (
     "test_it_goes_on_and_is_repeated_bit_for_bit",
+    "test_published_recipes_train",
     "test_cluster.py::test_two_workers_are_one",
     "test_train_images.py::test_workers_go_on_after_one_was_killed",
     "test_two_replicas_are_one[cosine]",
