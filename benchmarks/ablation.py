@@ -91,7 +91,7 @@ class Method:
     kind: str = "mpl"
     number: float | None = None
     feedback: type | None = None
-    meta: str | None = "strong"
+    meta: str | None = None
     aligned: bool = False
     view: str = "weak"
     longer: float = 1.0
@@ -109,7 +109,10 @@ METHODS = {
     ),
     "no_feedback": Method("MPL without feedback"),
     "mpl": Method(
-        "hypergradient, v on strong views", number=0.3, feedback=_HYPER
+        "hypergradient, v on strong views",
+        number=0.3,
+        feedback=_HYPER,
+        meta="strong",
     ),
 }
 METHODS |= {
@@ -298,14 +301,14 @@ SETTINGS |= {
 HERE = tuple(SETTINGS)  # data that come with scikit-learn
 # By the published numbers; TensorFlow Datasets has prepared the data.
 SETTINGS |= {
-    name: Setting(
+    recipe.name: Setting(
         lambda seed, recipe=recipe: published(recipe, seed),
         recipe,
         layers=None,
         scale=1 / 3,
     )
-    for name, recipe in ((name, recipes.get(name)) for name in recipes.names())
-    if name != "digits"
+    for recipe in map(recipes.get, recipes.names())
+    if recipe is not _DIGITS
 }
 
 
@@ -365,10 +368,10 @@ def make_model(setting, method, found, steps, seed):
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
     rate, weight = recipe.teacher_learning_rate, recipe.consistency_weight
-    if method.kind == "supervised":
-        rate = method.number or rate
-    elif method.kind == "uda":
-        weight = method.number or weight
+    if method.number is not None and method.kind == "supervised":
+        rate = method.number
+    elif method.number is not None and method.kind == "uda":
+        weight = method.number
     common = {
         "consistency": losses.ConsistencyLoss(
             temperature=recipe.temperature,
@@ -436,7 +439,7 @@ def run(task):
         setting.recipe.labeled_batch_size,
         setting.recipe.unlabeled_batch_size,
         steps_per_epoch=steps,
-        meta=method.meta if method.feedback else None,
+        meta=method.meta,
         seed=seed,
     )
     model.fit(batches, verbose=0)
