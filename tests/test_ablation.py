@@ -96,7 +96,7 @@ def test_forms_of_one_setting_are_compared_together(tables):
     assert len(known) == 2
 
 
-def ablation(folder, *flags):
+def ablation(folder, *flags, true=False):
     return scripts.run(
         BENCHMARKS / "ablation.py",
         f"--output_dir={folder}",
@@ -104,6 +104,7 @@ def ablation(folder, *flags):
         "--steps=50",
         "--processes=1",
         *flags,
+        true=true,
     )
 
 
@@ -113,8 +114,9 @@ def read(folder):
 
 
 def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
+    # What starts processes of its own must be a true process itself.
     flags = "--settings=moons_6", "--methods=mpl,uda@2"
-    done = ablation(tmp_path, *flags)
+    done = ablation(tmp_path, *flags, true=True)
     assert done.returncode == 0, done.stderr
     first = read(tmp_path)
     assert set(first) == {"mpl", "uda@2"}
@@ -122,13 +124,13 @@ def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
     text = (tmp_path / "runs.csv").read_text()
     lines = text.splitlines(keepends=True)
     (tmp_path / "runs.csv").write_text("".join(lines[:2]) + lines[2][:20])
-    done = ablation(tmp_path, *flags)
+    done = ablation(tmp_path, *flags, true=True)
     assert "2 runs, of which 1 are to be made" in done.stdout, done.stderr
     again = read(tmp_path)
     for method, row in first.items():
         for column in set(row) - {"seconds"}:
             assert again[method][column] == row[column], column
-    assert "0 are to be made" in ablation(tmp_path, *flags).stdout
+    assert "0 are to be made" in ablation(tmp_path, *flags, true=True).stdout
 
 
 def test_runs_of_other_lengths_are_not_mixed(tmp_path):
