@@ -11,10 +11,12 @@ examples that no training sees; they are the same for all seeds. It goes on
 where it was stopped: what is in OUTPUT_DIR/runs.csv is not trained again. Every
 run is in one process of one thread, so that it can be repeated bit for bit.
 
-A method's number can be changed to tune it, on seeds that are not reported:
+A method's number can be changed to tune it, on seeds that are not reported and
+without the test examples: --validation measures on a fifth of the training
+examples, set aside, and writes OUTPUT_DIR/validation.csv.
 
     python benchmarks/ablation.py --settings=digits_10 --seeds=1000:1005 \
-        --methods=mpl@0.1,mpl@0.3,mpl@1.0 --output_dir=tuning
+        --methods=mpl@0.1,mpl@0.3,mpl@1.0 --validation --output_dir=tuning
 
 CIFAR-10, SVHN and ImageNet are trained by the published recipes, where
 TensorFlow Datasets has them prepared; that takes a GPU:
@@ -24,6 +26,7 @@ TensorFlow Datasets has them prepared; that takes a GPU:
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -63,7 +66,11 @@ flags.DEFINE_integer("processes", 2, "Runs at the same time.", lower_bound=1)
 flags.DEFINE_integer(
     "steps", None, "Of every run, to try the script.", lower_bound=50
 )
+flags.DEFINE_bool(
+    "validation", False, "Measure on training examples that are set aside."
+)
 flags.DEFINE_bool("list", False, "Print settings and methods, and end.")
+_ASIDE = 0.2  # share of the training examples
 COLUMNS = (
     *("setting", "method", "seed", "accuracy", "as_trained", "teacher"),
     *("steps", "seconds", "digest"),
@@ -179,9 +186,11 @@ class Controlled(feedback.HypergradientFeedback):
 # What is trained on.
 
 
-def digits(num_labeled, change, seed):
+def digits(num_labeled, change, seed, aside):
     """scikit-learn's digits, as they are or harder."""
-    found = mpl_keras.datasets.digits(num_labeled, seed)
+    found = mpl_keras.datasets.digits(
+        num_labeled, seed, validation_fraction=aside
+    )
     random = np.random.RandomState(seed)
     x, truth = found.unlabeled, found.unlabeled_labels
     labels = found.labeled
@@ -203,7 +212,7 @@ def digits(num_labeled, change, seed):
     )
 
 
-def table(load, per_class, seed):
+def table(load, per_class, seed, aside):
     """A table of scikit-learn's; the test rows are the same for all seeds."""
     x, y = load(return_X_y=True)
     test = np.random.RandomState(0).permutation(len(y)) < 0.3 * len(y)
@@ -211,6 +220,7 @@ def table(load, per_class, seed):
     x, y = x.astype("float32"), y.astype("int32")
     random = np.random.RandomState(seed)
     train = random.permutation(np.flatnonzero(~test))
+    train, held = np.split(train, [round((1 - aside) * len(train))])
     labeled = np.concatenate(
         [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
     )
@@ -219,19 +229,21 @@ def table(load, per_class, seed):
         y[labeled],
         x[train],
         test=(x[test], y[test]),
+        validation=(x[held], y[held]) if aside else None,
         num_classes=int(y.max()) + 1,
         views=augment.jitter_views(weak=0.1, strong=1.0),
         labeled_in_unlabeled=False,
     )
 
 
-def published(recipe, seed):
+def published(recipe, seed, aside):
     """Images of TensorFlow Datasets, found as TFDS_DATA_DIR says."""
     found = mpl_keras.datasets.images(
         recipe.dataset,
         num_labeled=recipe.num_labeled,
         image_size=recipe.image_size,
         seed=seed,
+        validation_fraction=aside,
     )
     views = augment.named_views(recipe.views, *found.unlabeled.shape[1:3])
     return dataclasses.replace(found, views=views)
@@ -242,7 +254,7 @@ class Setting:
     """Data, networks, and what all methods have in common.
 
     Attributes:
-        load: From a seed to the data.
+        load: From a seed, and the share to set aside, to the data.
         recipe: Numbers of the training.
         layers: "convolutions" or "dense"; None for the recipe's backbone.
         scale: Factor of the feedback's weight.
@@ -270,7 +282,7 @@ _MOONS = dataclasses.replace(
 )
 SETTINGS = {
     f"digits_{count}{change and '_'}{change}": Setting(
-        lambda seed, count=count, change=change: digits(count, change, seed),
+        functools.partial(digits, count, change),
         _DIGITS,
     )
     for change in ("", "rotated", "imbalanced", "wrong")
@@ -278,7 +290,7 @@ SETTINGS = {
 }
 SETTINGS |= {
     f"{name}_{count}": Setting(
-        lambda seed, load=load, count=count: table(load, count, seed),
+        functools.partial(table, load, count),
         dataclasses.replace(_TABLE, threshold=threshold),
         "dense",
         scale=0.1,
@@ -291,7 +303,8 @@ SETTINGS |= {
 }
 SETTINGS |= {
     f"moons_{count}": Setting(
-        lambda seed, count=count: mpl_keras.datasets.two_moons(count, seed),
+        # Every seed has points of its own: there is nothing to set aside.
+        lambda seed, _, count=count: mpl_keras.datasets.two_moons(count, seed),
         dataclasses.replace(_MOONS, labeled_batch_size=count),
         "dense",
         scale=0.1,
@@ -302,7 +315,7 @@ HERE = tuple(SETTINGS)  # data that come with scikit-learn
 # By the published numbers; TensorFlow Datasets has prepared the data.
 SETTINGS |= {
     recipe.name: Setting(
-        lambda seed, recipe=recipe: published(recipe, seed),
+        functools.partial(published, recipe),
         recipe,
         layers=None,
         scale=1 / 3,
@@ -428,10 +441,12 @@ def accuracy_of(network, found):
 
 def run(task):
     """Trains once; gives a row of the table."""
-    name, method_name, seed, _ = task
+    name, method_name, seed, _, validation = task
     setting, method = SETTINGS[name], method_of(method_name)
     begin = time.monotonic()
-    found = setting.load(seed)
+    found = setting.load(seed, _ASIDE if validation else 0.0)
+    if found.validation is not None:
+        found = dataclasses.replace(found, test=found.validation)
     steps = steps_of(task)
     model = make_model(setting, method, found, steps, seed)
     batches = mpl_keras.pipeline.training_dataset(
@@ -466,7 +481,7 @@ def run(task):
 
 def steps_of(task):
     """Steps of a run, as many as are made at once."""
-    name, method, _, steps = task
+    name, method, _, steps, _ = task
     steps = steps or SETTINGS[name].recipe.steps
     return round(method_of(method).longer * steps / 50) * 50
 
@@ -505,7 +520,7 @@ def tasks():
     if not found or int(found[1]) >= int(found[2]):
         sys.exit(f"--seeds must be FROM:TO. Received: {FLAGS.seeds}")
     return [
-        (setting, method, seed, FLAGS.steps)
+        (setting, method, seed, FLAGS.steps, FLAGS.validation)
         for seed in range(int(found[1]), int(found[2]))
         for setting in FLAGS.settings or HERE
         for method in FLAGS.methods or METHODS
@@ -548,7 +563,9 @@ def main(argv):
         print("methods:", *METHODS, sep="\n  ")
         return
     wanted = tasks()
-    path = os.path.join(FLAGS.output_dir, "runs.csv")
+    path = os.path.join(
+        FLAGS.output_dir, "validation.csv" if FLAGS.validation else "runs.csv"
+    )
     known = {
         (row["setting"], row["method"], int(row["seed"])): int(row["steps"])
         for row in read_runs(path)

@@ -108,8 +108,8 @@ def ablation(folder, *flags, true=False):
     )
 
 
-def read(folder):
-    with open(folder / "runs.csv") as file:
+def read(folder, name="runs.csv"):
+    with open(folder / name) as file:
         return {row["method"]: row for row in csv.DictReader(file)}
 
 
@@ -143,6 +143,17 @@ def test_runs_of_other_lengths_are_not_mixed(tmp_path):
     assert (tmp_path / "runs.csv").read_text() == text
 
 
+def test_settings_are_tuned_without_the_test_examples(tmp_path):
+    flags = "--settings=wine_5", "--methods=supervised"
+    done = ablation(tmp_path, *flags, "--validation", true=True)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["validation.csv"]
+    row = read(tmp_path, "validation.csv")["supervised"]
+    # A fifth of the 124 rows for training; 54 others are for testing.
+    right = float(row["accuracy"]) / 100 * 25
+    assert right == pytest.approx(round(right), abs=1e-6)
+
+
 def test_published_recipes_train(tmp_path):
     # Their numbers and views, on images and networks that are small.
     done = scripts.run_code(
@@ -163,14 +174,15 @@ setting = ablation.SETTINGS["cifar10_4000"]
 ablation.SETTINGS["cifar10_4000"] = dataclasses.replace(
     setting, recipe=dataclasses.replace(setting.recipe, backbone="small_cnn",
     labeled_batch_size=4, unlabeled_batch_size=8))
-row = ablation.run(("cifar10_4000", "mpl", 3, 50))
+row = ablation.run(("cifar10_4000", "mpl", 3, 50, False))
 print(row["steps"], 0 <= row["accuracy"] <= 100)
 """,
         tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    assert "cifar10 {'num_labeled': 4000, 'image_size': 32, 'seed': 3}" in (
-        done.stdout
+    assert (
+        "cifar10 {'num_labeled': 4000, 'image_size': 32, 'seed': 3, "
+        "'validation_fraction': 0.0}" in done.stdout
     )
     assert "50 True" in done.stdout
 
