@@ -47,6 +47,7 @@ import mpl_keras
 from mpl_keras import (
     augment,
     backbones,
+    builder,
     data,
     export,
     feedback,
@@ -133,7 +134,7 @@ METHODS |= {
         (
             "cosine",
             "cosine",
-            {"number": 1.0, "feedback": feedback.CosineFeedback},
+            {"number": 3.0, "feedback": feedback.CosineFeedback},
         ),
         (
             "per_example",
@@ -359,30 +360,23 @@ def make_net(setting, found, role):
     return keras.Sequential(layers)
 
 
-def make_optimizer(recipe, rate, steps, wait=0):
-    """SGD with warm-up and cosine decay, after some steps of waiting."""
-    wait = min(wait, steps // 3)
-    warmup = min(recipe.warmup_steps, steps // 3)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0, steps - wait - warmup, warmup_target=rate, warmup_steps=warmup
-    )
-    return keras.optimizers.SGD(
-        schedules.Delayed(schedule, wait) if wait else schedule,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        global_clipnorm=recipe.clip_norm,
-    )
-
-
 def make_model(setting, method, found, steps, seed):
     """A compiled model; the same initial weights for the same seed."""
     keras.utils.set_random_seed(seed)
-    recipe = setting.recipe
+    recipe = dataclasses.replace(
+        setting.recipe,
+        steps=steps,
+        # Where the script is tried with few steps.
+        warmup_steps=min(setting.recipe.warmup_steps, steps // 3),
+        student_wait=min(setting.recipe.student_wait, steps // 3),
+    )
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
-    rate, weight = recipe.teacher_learning_rate, recipe.consistency_weight
+    weight = recipe.consistency_weight
     if method.number is not None and method.kind == "supervised":
-        rate = method.number
+        recipe = dataclasses.replace(
+            recipe, teacher_learning_rate=method.number
+        )
     elif method.number is not None and method.kind == "uda":
         weight = method.number
     common = {
@@ -400,7 +394,7 @@ def make_model(setting, method, found, steps, seed):
     }
     if method.kind == "supervised":
         common["consistency"] = None
-    optimizer = make_optimizer(recipe, rate, steps)
+    optimizer = builder.make_optimizer(recipe, "teacher")
     if method.kind != "mpl":
         model = mpl_keras.UDA(teacher, **common)
         model.compile(optimizer, steps_per_execution=50)
@@ -422,9 +416,7 @@ def make_model(setting, method, found, steps, seed):
     )
     model.compile(
         teacher_optimizer=optimizer,
-        student_optimizer=make_optimizer(
-            recipe, recipe.student_learning_rate, steps, recipe.student_wait
-        ),
+        student_optimizer=builder.make_optimizer(recipe, "student"),
         steps_per_execution=50,
     )
     return model

@@ -64,6 +64,13 @@ flags.DEFINE_integer("labeled_batch_size", 32, "Labeled images per step.")
 flags.DEFINE_integer("unlabeled_batch_size", 64, "Unlabeled ones per step.")
 flags.DEFINE_float("teacher_learning_rate", 0.3, "Peak; for single nets too.")
 flags.DEFINE_float("student_learning_rate", 0.1, "Peak of the student's.")
+flags.DEFINE_float(
+    "student_final_fraction",
+    0.5,
+    "What the student's falls to, of its peak.",
+    lower_bound=0,
+    upper_bound=1,
+)
 flags.DEFINE_integer("student_wait", 200, "Steps before the student starts.")
 flags.DEFINE_float("consistency_weight", 3.0, "Weight of UDA's consistency.")
 flags.DEFINE_float("ema_momentum", 0.995, "Of the averaged networks.")
@@ -92,12 +99,13 @@ def make_net():
     )
 
 
-def make_optimizer(learning_rate, wait=0):
+def make_optimizer(learning_rate, wait=0, final_fraction=0.0):
     """SGD with warm-up and cosine decay, after some steps of waiting."""
     warmup = min(100, FLAGS.steps // 3)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         max(FLAGS.steps - wait - warmup, 1),
+        alpha=final_fraction,
         warmup_target=learning_rate,
         warmup_steps=warmup,
     )
@@ -153,7 +161,9 @@ def make_model(method, seed):
     wait = min(FLAGS.student_wait, FLAGS.steps // 3)
     model.compile(
         teacher_optimizer=teacher_optimizer,
-        student_optimizer=make_optimizer(FLAGS.student_learning_rate, wait),
+        student_optimizer=make_optimizer(
+            FLAGS.student_learning_rate, wait, FLAGS.student_final_fraction
+        ),
         metrics=["accuracy"],
     )
     return model

@@ -93,7 +93,9 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
 def _check(changes):
     """Raises for numbers that no training could be done with."""
     for name, value in changes.items():
-        if name in _AT_LEAST_ONE:
+        if name == "student_final_fraction":
+            arguments.number(name, value, 0, most=1)
+        elif name in _AT_LEAST_ONE:
             arguments.integer(name, value, 1)
         elif name in _STEPS:
             arguments.integer(name, value, 0)
@@ -208,7 +210,7 @@ def make_model(
         "jit_compile": jit_compile,
     }
     teacher = network("teacher")
-    optimizer = _optimizer(recipe, recipe.teacher_learning_rate, 0)
+    optimizer = make_optimizer(recipe, "teacher")
     if method != "mpl":
         model = UDA(teacher, **common)
         model.compile(optimizer, **options)
@@ -224,25 +226,45 @@ def make_model(
     )
     model.compile(
         teacher_optimizer=optimizer,
-        student_optimizer=_optimizer(
-            recipe, recipe.student_learning_rate, recipe.student_wait
-        ),
+        student_optimizer=make_optimizer(recipe, "student"),
         **options,
     )
     return model
 
 
-def _optimizer(recipe, learning_rate, wait):
-    """SGD: after some steps of waiting, warm-up and a cosine decay."""
-    wait = min(wait, recipe.steps - 1)
+def make_optimizer(
+    recipe: recipes.Recipe, role: str
+) -> keras.optimizers.Optimizer:
+    """SGD by a recipe: warm-up, then a cosine decay; the student waits first.
+
+    Args:
+        recipe: Its learning rates, steps and momentum are used.
+        role: "teacher", which is that of single networks, too, or "student".
+
+    Example:
+    >>> make_optimizer(recipes.get("digits"), "student").momentum
+    0.9
+    """
+    arguments.choice("role", role, ("teacher", "student"))
+    learning_rate = getattr(recipe, f"{role}_learning_rate")
+    wait, alpha = 0, 0.0
+    if role == "student":
+        wait = min(recipe.student_wait, recipe.steps - 1)
+        alpha = recipe.student_final_fraction
     left = recipe.steps - wait
     warmup = min(recipe.warmup_steps, left - 1)
     if warmup > 0:
         schedule = keras.optimizers.schedules.CosineDecay(
-            0.0, left - warmup, warmup_target=learning_rate, warmup_steps=warmup
+            0.0,
+            left - warmup,
+            alpha=alpha,
+            warmup_target=learning_rate,
+            warmup_steps=warmup,
         )
     else:
-        schedule = keras.optimizers.schedules.CosineDecay(learning_rate, left)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            learning_rate, left, alpha=alpha
+        )
     return keras.optimizers.SGD(
         schedules.Delayed(schedule, wait) if wait else schedule,
         momentum=recipe.momentum,

@@ -44,8 +44,12 @@ class Recipe:
         teacher_learning_rate: At its peak; that of single networks, too.
         student_learning_rate: At its peak.
         warmup_steps: Over which a learning rate grows linearly from 0;
-            afterwards it falls to 0 by a cosine until the last step.
+            afterwards it falls by a cosine until the last step, to 0 or, the
+            student's, to its final fraction.
         student_wait: First steps in which the student's is 0.
+        student_final_fraction: What the student's falls to, as a fraction of
+            its peak. Above 0 the student still follows its teacher when that
+            is at its best, in the last steps; its average is less noisy.
         momentum: Of SGD.
         nesterov: Whether it is Nesterov's.
         clip_norm: Largest norm of a network's gradient, or None.
@@ -92,6 +96,7 @@ class Recipe:
     student_learning_rate: float
     warmup_steps: int
     student_wait: int
+    student_final_fraction: float = 0.0
     momentum: float = 0.9
     nesterov: bool = True
     clip_norm: float | None
@@ -311,6 +316,7 @@ _DIGITS = dataclasses.replace(
     student_learning_rate=0.1,
     warmup_steps=100,
     student_wait=200,
+    student_final_fraction=0.5,
     clip_norm=1.0,
     weight_decay=5e-4,
     teacher_dropout=0.0,

@@ -53,11 +53,37 @@ def test_another_feedback_comes_with_what_it_needs():
         (dict(steps=0), "`steps` must be an integer >= 1"),
         (dict(unlabeled_batch_size=0), "`unlabeled_batch_size` must"),
         (dict(feedback="hyper"), "`feedback` must be one of .*'hyper'"),
+        (dict(student_final_fraction=2), "`student_final_fraction` must"),
     ],
 )
 def test_errors_of_changes(changes, message):
     with pytest.raises(ValueError, match=message):
         builder.adapt(CIFAR, **changes)
+
+
+def test_learning_rates_over_the_steps():
+    recipe = builder.adapt(
+        DIGITS,
+        student_wait=200,
+        warmup_steps=100,
+        student_learning_rate=0.2,
+        student_final_fraction=0.25,
+    )
+
+    def rates(role):
+        optimizer = builder.make_optimizer(recipe, role)
+        values = []
+        for step in (0, 100, 250, 300, 900, 1500):
+            optimizer.iterations.assign(step)
+            values.append(float(optimizer.learning_rate))
+        return values
+
+    middle = 0.2 * (0.25 + 0.75 / 2)
+    student = [0, 0, 0.1, 0.2, middle, 0.05]
+    assert rates("student") == pytest.approx(student, abs=1e-6)
+    teacher = rates("teacher")
+    assert teacher[0] == 0 and teacher[-1] == pytest.approx(0, abs=1e-6)
+    assert teacher[1] == pytest.approx(recipe.teacher_learning_rate)
 
 
 @pytest.mark.parametrize("form", [*builder.FEEDBACKS, "none"])
