@@ -93,6 +93,8 @@ class Method:
         view: The view that the teacher labels.
         longer: How many times as many steps, to take as long as "mpl".
         control: What is done to the feedback's coefficients.
+        final_fraction: Of its peak, to which the student's learning rate
+            falls; None is the recipe's.
     """
 
     what: str
@@ -104,6 +106,7 @@ class Method:
     view: str = "weak"
     longer: float = 1.0
     control: str | None = None
+    final_fraction: float | None = None
 
 
 _HYPER = feedback.HypergradientFeedback
@@ -116,6 +119,9 @@ METHODS = {
         "UDA, aligned, in MPL's time", "uda", aligned=True, longer=2.0
     ),
     "no_feedback": Method("MPL without feedback"),
+    "no_feedback_fading": Method(
+        "without feedback, the student's rate falls to 0", final_fraction=0.0
+    ),
     "mpl": Method(
         "hypergradient, v on strong views",
         number=0.3,
@@ -144,6 +150,11 @@ METHODS |= {
         ("weak_meta", "v on weak views", {"meta": None}),
         ("strong_labels", "strong views are labeled", {"view": "strong"}),
         ("mpl_aligned", "on aligned UDA", {"aligned": True}),
+        (
+            "mpl_fading",
+            "the student's rate falls to 0",
+            {"final_fraction": 0.0},
+        ),
         ("flipped", "sign flipped", {"number": -0.3}),
         # To see what of the feedback helps.
         ("shuffled", "shuffled between examples", {"control": "shuffled"}),
@@ -370,6 +381,10 @@ def make_model(setting, method, found, steps, seed):
         warmup_steps=min(setting.recipe.warmup_steps, steps // 3),
         student_wait=min(setting.recipe.student_wait, steps // 3),
     )
+    if method.final_fraction is not None:
+        recipe = dataclasses.replace(
+            recipe, student_final_fraction=method.final_fraction
+        )
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
     weight = recipe.consistency_weight

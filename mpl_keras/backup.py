@@ -20,9 +20,8 @@ import zipfile
 from typing import Any
 
 import keras
-import numpy as np
 
-from mpl_keras import arguments, distribution, locks
+from mpl_keras import arguments, backup_files, distribution, locks
 
 EXIT_PREEMPTED = distribution.EXIT_RESTART
 
@@ -30,7 +29,6 @@ EXIT_PREEMPTED = distribution.EXIT_RESTART
 _DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 _PREFIX, _SUFFIX = "backup-", ".npz"
-_META = "meta.json"
 
 
 class Backup(keras.callbacks.Callback):
@@ -143,13 +141,15 @@ class Backup(keras.callbacks.Callback):
         Returns:
             The epoch, and how many of its batches are done.
         """
-        self._fingerprint = fingerprint(model, dataset, steps_per_epoch)
+        self._fingerprint = backup_files.fingerprint(
+            model, dataset, steps_per_epoch
+        )
         self._strategy = model.distribute_strategy
         self._chief = distribution.is_chief(self._strategy)
         self._alone = distribution.num_workers(self._strategy) == 1
         variables = distribution.state_variables(model)
         if self._chief:
-            self._check_folder(sum(_size(v) for v in variables))
+            self._check_folder(sum(backup_files.size_of(v) for v in variables))
         if not distribution.same_everywhere(self._strategy, self._fingerprint):
             raise ValueError(
                 "All workers must train the same model on the same data, with "
@@ -168,7 +168,7 @@ class Backup(keras.callbacks.Callback):
         self._done = 0, 0
         if path is not None:
             ids = {id(v) for v in distribution.metric_variables(model)}
-            _restore(variables, arrays, ids)
+            backup_files.restore(variables, arrays, ids)
             # `fit` empties the metrics once more.
             pairs = zip(variables, arrays, strict=True)
             self._metrics_to_restore = [p for p in pairs if id(p[0]) in ids]
@@ -181,7 +181,7 @@ class Backup(keras.callbacks.Callback):
         """Step, arrays, facts and path of the newest backup that is whole."""
         for step, path in reversed(self.backups()):
             try:
-                arrays, meta = _read(path)
+                arrays, meta = backup_files.read(path)
             except _DAMAGE as error:
                 warnings.warn(
                     f"The backup {path} is damaged, the one before is tried: "
@@ -189,7 +189,9 @@ class Backup(keras.callbacks.Callback):
                     stacklevel=3,
                 )
                 continue
-            _check_same(meta["fingerprint"], self._fingerprint, path)
+            backup_files.check_same(
+                meta["fingerprint"], self._fingerprint, path
+            )
             return step, arrays, meta, path
         if self.backups():
             raise ValueError(
@@ -271,7 +273,7 @@ class Backup(keras.callbacks.Callback):
 
     def _keep_metrics(self):
         """Evaluation counts with the same variables."""
-        self._metrics = _local_copies(self.model)
+        self._metrics = backup_files.local_copies(self.model)
 
     def on_test_batch_end(self, batch, logs=None):
         """Exits on SIGTERM during evaluation too."""
@@ -326,11 +328,13 @@ class Backup(keras.callbacks.Callback):
         self._saved = time.monotonic()
         self.model.wishes["backup"] = False
         # Values of several workers are asked for by all.
-        metrics = self._metrics or _local_copies(self.model)
+        metrics = self._metrics or backup_files.local_copies(self.model)
         if not self._chief:
             return
         variables = distribution.state_variables(self.model)
-        arrays = _copies(variables, _by_id(self.model, metrics))
+        arrays = backup_files.copies(
+            variables, backup_files.by_id(self.model, metrics)
+        )
         meta = {
             "epoch": self._position[0],
             "batch": self._position[1],
@@ -354,15 +358,11 @@ class Backup(keras.callbacks.Callback):
         half = os.path.join(self.folder, f".{name}")
         try:
             with open(half, "wb") as file:
-                np.savez(
-                    file,
-                    **{_META: np.frombuffer(meta.encode(), np.uint8)},
-                    **{_key(i): array for i, array in enumerate(arrays)},
-                )
+                backup_files.write(file, arrays, meta)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(half, path)
-            _sync_folder(self.folder)
+            backup_files.sync_folder(self.folder)
             for _, old in self.backups()[: -self.keep]:
                 os.remove(old)
         except OSError as error:
@@ -373,148 +373,3 @@ class Backup(keras.callbacks.Callback):
                 f"{error}",
                 stacklevel=2,
             )
-
-
-def fingerprint(model, dataset, steps_per_epoch) -> dict[str, Any]:
-    """What a training must have in common with the one it goes on with.
-
-    Args:
-        model: A compiled model of this library.
-        dataset: What `pipeline.training_dataset` returned.
-        steps_per_epoch: Of `fit`.
-
-    Returns:
-        A JSON-able dict; its entries say what differs where two do.
-    """
-    known = dict(getattr(dataset, "fingerprint", {}))
-    known["steps_per_epoch"] = steps_per_epoch
-    known["shapes of the weights"] = [list(w.shape) for w in model.weights]
-    for name, value in model.get_config().items():
-        known[name] = _nameless(value)
-    for name, value in (model.get_compile_config() or {}).items():
-        if "optimizer" in name:
-            known[name] = _nameless(value)
-    known.pop("name", None)
-    return json.loads(json.dumps(known, default=str))
-
-
-def _nameless(value):
-    """A configuration without names, which count up in a process."""
-    if isinstance(value, dict):
-        return {
-            key: _nameless(part)
-            for key, part in value.items()
-            if key not in _NAMES
-        }
-    if isinstance(value, (list, tuple)):
-        return [_nameless(part) for part in value]
-    return value
-
-
-_NAMES = (
-    "name",
-    "inbound_nodes",
-    "input_layers",
-    "output_layers",
-    "build_config",
-    "shared_object_id",
-)
-
-
-def _check_same(saved, current, path):
-    different = sorted(
-        name
-        for name in saved.keys() | current.keys()
-        if saved.get(name) != current.get(name)
-    )
-    if different:
-        lines = [
-            f"  {name} was {_short(saved.get(name))}, is "
-            f"{_short(current.get(name))}"
-            for name in different
-        ]
-        raise ValueError(
-            f"The backup {path} must be of this training. What differs:\n"
-            + "\n".join(lines)
-            + "\nChange it back, or back up into another folder."
-        )
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) < 100 else text[:97] + "..."
-
-
-def _key(index):
-    return f"v{index:06}"
-
-
-def _size(variable):
-    return int(np.prod(variable.shape)) * 8
-
-
-def _copies(variables, metrics):
-    """Values as arrays that do not change with the variables.
-
-    Those of metrics are given by the variables' ids.
-    """
-    return [
-        metrics[id(v)] if id(v) in metrics else _storable(np.array(v.numpy()))
-        for v in variables
-    ]
-
-
-def _local_copies(model):
-    """Values of a model's metrics, of each replica."""
-    return [
-        np.stack(distribution.local_values(v))
-        for v in distribution.metric_variables(model)
-    ]
-
-
-def _by_id(model, values):
-    """One value for each variable of a model's metrics."""
-    variables = distribution.metric_variables(model)
-    return {id(v): value for v, value in zip(variables, values, strict=True)}
-
-
-def _storable(array):
-    # Files of numpy know no bfloat16.
-    return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
-
-
-def _read(path):
-    """All of a backup; its checksums are compared in reading."""
-    with np.load(path, allow_pickle=False) as file:
-        meta = json.loads(bytes(file[_META]).decode())
-        count = len(file.files) - 1
-        return [file[_key(i)] for i in range(count)], meta
-
-
-def _restore(variables, arrays, metrics):
-    """The inverse of `_copies`; `metrics` are ids."""
-    if len(variables) != len(arrays):
-        raise ValueError(
-            f"The backup must hold {len(variables)} variables. Received: "
-            f"{len(arrays)}"
-        )
-    for variable, array in zip(variables, arrays, strict=True):
-        if id(variable) in metrics:
-            distribution.assign_local_values(variable, array)
-            continue
-        current = np.asarray(variable.numpy())
-        if current.dtype.name == "bfloat16":
-            array = array.view(current.dtype)
-        variable.assign(array)
-
-
-def _sync_folder(folder):
-    """Makes a rename last through a power failure, where systems can."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,17 +6,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import arguments, batch_norm, distribution, losses, networks
-from mpl_keras import feedback as feedback_module
-from mpl_keras.semi_supervised import (
-    VIEWS,
-    SemiSupervisedModel,
-    confidence,
-    gradients_of,
-    penalty_of,
-    refuse_unknown,
-    weighted_mean,
+from mpl_keras import (
+    arguments,
+    batch_norm,
+    distribution,
+    losses,
+    networks,
+    passes,
 )
+from mpl_keras import feedback as feedback_module
+from mpl_keras.fitting import VIEWS
+from mpl_keras.semi_supervised import SemiSupervisedModel, refuse_unknown
 
 _KINDS = ("soft", "sampled", "argmax")
 
@@ -246,7 +246,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         before = self._begin_step(meta.labels)
 
         # Teacher: look at all views, and label the unlabeled ones.
-        teacher_pass = self._forward(self.teacher, x, *self._views())
+        teacher_pass = passes.forward(self.teacher, x, *self._views())
         logits = teacher_pass.logits
         taught = logits[self.pseudo_label_view]
         pseudo_labels = tf.stop_gradient(self.make_pseudo_labels(taught))
@@ -263,11 +263,11 @@ class MetaPseudoLabels(SemiSupervisedModel):
         gradient, watch = self._logit_gradient(
             teacher_pass, labels, sample_weight, reaction
         )
-        gradients = self._apply(self.teacher_optimizer, teacher_pass, gradient)
+        gradients = passes.apply(self.teacher_optimizer, teacher_pass, gradient)
 
         watch["teacher_loss"] += teacher_pass.penalty
         watch["student_loss"] = student_loss
-        watch["pseudo_label_confidence"] = confidence(taught)
+        watch["pseudo_label_confidence"] = passes.confidence(taught)
         self._finish_step(self.student, watch)
         self.update_loss(reaction.loss_after)
         self._measure(x, meta.labels, student_logits, meta.weight)
@@ -346,7 +346,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             scaled = after * tf.cast(scale, after.dtype)
         reaction.loss_after = distribution.mean(after)
         if form.uses_gradients:
-            labeled_gradients = gradients_of(tape, scaled, variables)
+            labeled_gradients = passes.gradients_of(tape, scaled, variables)
             reaction.labeled_gradients = distribution.mean(
                 _divided(labeled_gradients, scale)
             )
@@ -372,10 +372,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
                         pseudo_labels, logits, self.label_smoothing
                     )
                 )
-                loss += penalty_of(self.student, loss.dtype)
+                loss += passes.penalty_of(self.student, loss.dtype)
                 scaled = loss * tf.cast(scale, loss.dtype)
                 scaled /= distribution.num_replicas()
-            gradients = gradients_of(
+            gradients = passes.gradients_of(
                 tape, scaled, self.student.trainable_variables
             )
         return label_tape, loss, gradients
@@ -391,7 +391,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         ):
             logits = losses.as_float(self.student(meta.images, training=True))
         values = losses.crossentropy(meta.labels, logits)
-        return weighted_mean(values, meta.weight), logits
+        return passes.weighted_mean(values, meta.weight), logits
 
     def _logit_gradient(self, teacher_pass, labels, sample_weight, reaction):
         """Gradients of the teacher's loss to its logits; what to watch."""
@@ -408,11 +408,11 @@ class MetaPseudoLabels(SemiSupervisedModel):
                         coefficients,
                     )
                 )
-        gradient = gradients_of(tape, own, learned)
+        gradient = passes.gradients_of(tape, own, learned)
         watch["teacher_loss"] = own
         if self.feedback is None:
             return gradient, watch
-        reply = gradients_of(tape, feedback, learned)
+        reply = passes.gradients_of(tape, feedback, learned)
         watch["teacher_loss"] += feedback
         watch["feedback_loss"] = feedback
         sizes = distribution.mean([_square(reply), _square(gradient)])

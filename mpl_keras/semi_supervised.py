@@ -1,12 +1,8 @@
 """What `MetaPseudoLabels` and `UDA` share.
 
-The teacher's own loss (supervised + consistency), a counted step, the averaged
-network that people evaluate and deploy, and what makes both good Keras models:
-metrics, `fit`, `export`, saving.
+The teacher's own loss (supervised + consistency), a counted step, and the
+averaged network that people evaluate and deploy.
 """
-
-import os
-from typing import NamedTuple
 
 import keras
 import tensorflow as tf
@@ -14,23 +10,18 @@ import tensorflow as tf
 from mpl_keras import (
     arguments,
     averaging,
-    batch_norm,
     batches,
-    checks,
     distribution,
-    export,
     losses,
     networks,
     safeguard,
     schedules,
-    serving,
 )
+from mpl_keras.fitting import FittedModel
+from mpl_keras.passes import weighted_mean
 
-VIEWS = ("labeled", "weak", "strong")
-NETWORKS = ("teacher", "student", "model")  # that are trained, as attributes
 
-
-class SemiSupervisedModel(distribution.DistributedModel):
+class SemiSupervisedModel(FittedModel):
     """Base class: a network with UDA's loss, and the average of one.
 
     Args:
@@ -48,12 +39,9 @@ class SemiSupervisedModel(distribution.DistributedModel):
         bad_steps: How many steps had a loss or gradient that was not finite,
             and were undone.
         bad_steps_limit: After so many in a row training stops.
-        examples_per_step: Labeled and unlabeled examples that a step of `fit`
-            trains on, where the data say how many; or None.
     """
 
     bad_steps_limit = 20
-    examples_per_step = None
 
     def __init__(
         self,
@@ -99,8 +87,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         self._first_bad = self._state("first_bad", (), "zeros", "int64")
         self._add_alignment()
         self._trackers = {}
-        self._evaluating = False
-        self._label_rows = None  # the form of the labels that metrics know
         self.built = True
 
     def _state(self, name, shape, initializer, dtype="float32"):
@@ -138,8 +124,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         for name in names:
             self._trackers[name] = keras.metrics.Mean(name=name)
 
-    # The network that people use is the average.
-
     def call(self, inputs, training=None):
         """Logits of the averaged network, in inference mode.
 
@@ -153,73 +137,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         del training
         return self.averaged(inputs, training=False)
 
-    def export(
-        self,
-        filepath,
-        format: str = "tf_saved_model",
-        *,
-        data=None,
-        network: str = "averaged",
-        overwrite: bool = False,
-        **kwargs,
-    ):
-        """Writes a network as people deploy it; it needs no mpl_keras then.
-
-        With `data`, images of any size (a SavedModel: also files) go in, and
-        probabilities and class names come out; a model card is written beside.
-        See `serving.write_classifier`. Without, it is the bare network, from
-        its inputs to logits, as `keras.Model.export` writes it.
-
-        Args:
-            filepath: Folder (SavedModel) or file to write. It appears when it
-                is complete.
-            format: "tf_saved_model", "litert", "litert_int8", "onnx" or
-                "keras"; without `data`, what `keras.Model.export` knows.
-            data: What it was trained on, a `SemiSupervisedData` of images.
-            network: "averaged", or the name of a network that was trained.
-            overwrite: Whether to replace what is there.
-            **kwargs: `keras.Model.export`'s, without `data`.
-
-        Raises:
-            FileExistsError: If there is something at `filepath`, and it is not
-                to be overwritten.
-            ImportError: What the format needs is not installed.
-            ValueError: No such network or format, or what is written would
-                not give what the network gives.
-        """
-        trained = [name for name in NETWORKS if hasattr(self, name)]
-        arguments.choice("network", network, ("averaged", *trained))
-        chosen = getattr(self, network)
-        if data is None:
-            export.write_network(
-                chosen, filepath, format, overwrite=overwrite, **kwargs
-            )
-            return
-        if kwargs:
-            raise TypeError(
-                f"`export` with `data` takes no {', '.join(kwargs)}."
-            )
-        serving.write_classifier(
-            chosen,
-            filepath,
-            data,
-            format=format,
-            overwrite=overwrite,
-            facts={
-                "network": self._describe(network),
-                "trained_steps": int(self.step.numpy()),
-            },
-        )
-
-    def _describe(self, network):
-        """A network in words."""
-        if network == "averaged":
-            of = "student" if hasattr(self, "student") else "network"
-            return f"averaged {of}, ema_momentum {self.ema_momentum:g}"
-        return {"model": "network", "student": "student as trained"}.get(
-            network, network
-        )
-
     # The loss of UDA.
 
     def _unpack(self, data):
@@ -227,47 +144,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batches.check(x, y, sample_weight, self.num_classes)
         return x, y, sample_weight
-
-    @staticmethod
-    def _forward(network, x, views, learned):
-        """Training passes over the views of a batch.
-
-        All that it learns through go together: one pass is cheaper than three,
-        and lets BatchNorm see labeled and unlabeled examples. The weak views,
-        nearly half of all, may go by themselves where nothing is learned
-        through them: their activations are not kept, and there is no backward
-        pass. Each pass updates the moving statistics once.
-
-        Args:
-            network: What looks at them.
-            x: Batch of views.
-            views: Those that are looked at.
-            learned: Those through whose logits it will learn.
-        """
-        logits = {}
-        apart = [view for view in views if view not in learned]
-        if apart:
-            logits |= _look(network, x, apart)
-        with tf.GradientTape() as tape:
-            logits |= _look(network, x, learned)
-            penalty = penalty_of(network, logits["labeled"].dtype)
-        learned = [logits[view] for view in learned]
-        return _Pass(network, tape, logits, penalty, learned)
-
-    def _apply(self, optimizer, recorded, gradients):
-        """Updates a network, given the gradients to its logits."""
-        penalty = recorded.penalty
-        scale = optimizer.scale_loss(1.0) / distribution.num_replicas()
-        scale = tf.cast(scale, penalty.dtype)
-        variables = recorded.network.trainable_variables
-        gradients = gradients_of(
-            recorded.tape,
-            [*recorded.learned, penalty],
-            variables,
-            [g * scale for g in (*gradients, tf.ones_like(penalty))],
-        )
-        distribution.apply_gradients(optimizer, gradients, variables)
-        return gradients
 
     def _supervised_loss(self, labels, logits, sample_weight):
         values = losses.crossentropy(labels, logits, self.label_smoothing)
@@ -323,6 +199,8 @@ class SemiSupervisedModel(distribution.DistributedModel):
         elif self._prior != "labeled":
             prior = tf.constant(self._prior)
         return losses.align_logits(weak, prior, predicted)
+
+    # A step that is counted, and undone if it goes bad.
 
     def _begin_step(self, labels):
         """Keeps all that the step may change, but for its own counters."""
@@ -391,302 +269,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
         for name, tracker in self._trackers.items():
             tracker.update_state(watch[name])
 
-    # Keras.
-
-    def test_step(self, data):
-        """Crossentropy and metrics of the averaged network on `(x, y)`."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        batches.check_labels(y, x, "evaluation", self.num_classes)
-        logits = self(x, training=False)
-        values = losses.crossentropy(y, logits)
-        # A replica may be left without examples of the last batch.
-        count = tf.size(values)
-        loss = weighted_mean(values, sample_weight)
-        loss = tf.where(count > 0, loss, tf.zeros_like(loss))
-        self.update_loss(loss, count)
-        self._measure(x, y, logits, sample_weight)
-        return self._without_trackers(super().get_metrics_result())
-
-    def _measure(self, x, y, logits, sample_weight):
-        """Updates the metrics, with labels in the form of the first ones.
-
-        Keras decides once, from the first labels, what "accuracy" is, and
-        counts wrongly if others come as one-hot rows and not as indices.
-        """
-        rows = self._set_label_form(y)
-        if self._label_rows and not rows:
-            y = losses.dense_labels(y, self.num_classes)
-        elif rows and not self._label_rows:
-            y = tf.argmax(y, axis=-1)
-        return self.compute_metrics(x, y, logits, sample_weight)
-
-    def _set_label_form(self, y):
-        """Whether labels are rows; notes it if they are the first."""
-        rows = len(y.shape) == 2 and y.shape[-1] == self.num_classes
-        if self._label_rows is None or not self._metrics_built():
-            self._label_rows = rows
-        return rows
-
-    def _without_trackers(self, result):
-        return {
-            name: value
-            for name, value in result.items()
-            if name not in self._trackers
-        }
-
-    def get_metrics_result(self):
-        """Values of all metrics; in evaluation of those it measures."""
-        result = super().get_metrics_result()
-        return self._without_trackers(result) if self._evaluating else result
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
-        if y is not None:
-            self._prepare_metrics(checks.labels(y, self.num_classes))
-        self._evaluating = True
-        try:
-            return super().evaluate(x, y, *args, **kwargs)
-        finally:
-            self._evaluating = False
-
-    def test_on_batch(self, *args, **kwargs):
-        """As `keras.Model.test_on_batch`, of the averaged network."""
-        self._evaluating = True
-        try:
-            return super().test_on_batch(*args, **kwargs)
-        finally:
-            self._evaluating = False
-
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
-        """As `keras.Model.fit`, on batches of labeled and unlabeled views.
-
-        Args:
-            x: A dataset of `({"labeled", "weak", "strong"}, y)`, as
-                `pipeline.training_dataset` makes it, whose number of steps per
-                epoch is taken from it. Or arrays under these names, all of one
-                length.
-            y: Labels, where `x` holds arrays.
-            batch_size: Where `x` holds arrays.
-            epochs: Number of epochs.
-            **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
-                without views, and is classified by the averaged network.
-
-        Returns:
-            A `keras.callbacks.History`.
-
-        Raises:
-            ValueError: Before the first step, if the data are not of this
-                form, or the replicas of a strategy could not train as one
-                does.
-            distribution.WorkerLost: If one of several workers is gone: start
-                all of them again.
-        """
-        if isinstance(x, tf.data.Dataset):
-            kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
-            kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
-            data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
-            batches.check(*data, self.num_classes)
-            self._check_classes(x)
-            sizes = [_batch_size(data[0][view]) for view in VIEWS[:2]]
-            self.examples_per_step = None if None in sizes else sum(sizes)
-        elif isinstance(x, dict):
-            y = self._checked_labels(x, y, kwargs.get("sample_weight"))
-            self._prepare_metrics(y)
-        if kwargs.get("validation_split"):
-            raise ValueError(
-                "`validation_split` must be 0: validation takes plain "
-                "examples, not views; pass them as `validation_data`. "
-                f"Received: validation_split={kwargs['validation_split']}"
-            )
-        if kwargs.get("validation_data") is not None:
-            self._check_validation(kwargs["validation_data"])
-        self.check_execution(x, kwargs.get("steps_per_epoch"))
-        strategy = self.distribute_strategy
-        callbacks = kwargs.get("callbacks")
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-        else:
-            callbacks = [_StopWhenBad(), *keras.tree.flatten(callbacks or [])]
-            kwargs["callbacks"] = callbacks
-        try:
-            with distribution.noticing_lost_workers(strategy):
-                x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
-                x = distribution.distribute_batches(strategy, x)
-                return super().fit(x, y, batch_size, epochs, **kwargs)
-        finally:
-            for callback in callbacks:
-                getattr(callback, "on_fit_end", lambda: None)()
-
-    def check_execution(self, x, steps: int | None) -> None:
-        """Raises for what several replicas or steps at once cannot do.
-
-        `fit` calls it before anything else.
-
-        Args:
-            x: What is to be trained on.
-            steps: Its steps per epoch, or None.
-
-        Raises:
-            ValueError: Something was made outside of the strategy's scope, a
-                BatchNorm is not synchronized, a batch does not divide by the
-                replicas, or the steps not by `steps_per_execution`.
-        """
-        if steps is not None and steps % self.steps_per_execution:
-            raise ValueError(
-                "`steps_per_epoch` must be a multiple of "
-                f"`steps_per_execution`, {self.steps_per_execution}. "
-                f"Received: steps_per_epoch={steps}"
-            )
-        networks = {
-            name: getattr(self, name)
-            for name in NETWORKS
-            if hasattr(self, name)
-        }
-        sizes = {}
-        if isinstance(x, tf.data.Dataset):
-            views = x.element_spec[0]
-            for name in ("labeled", "weak"):
-                sizes[f"{name} batch size"] = _batch_size(views[name])
-        distribution.check_replicas(self, networks, sizes)
-
-    def _resume(self, x, callbacks, kwargs):
-        """The data and the epoch to begin with, as a backup may say."""
-        begin = kwargs.get("initial_epoch", 0)
-        self._to_skip, self.resuming = 0, False
-        self.wishes = dict.fromkeys(distribution.WISHES, False)
-        self.granted = dict(self.wishes)
-        if isinstance(x, tf.data.Dataset):
-            self._prepare_metrics(x.element_spec[1])
-        for callback in callbacks:
-            if not hasattr(callback, "on_fit"):
-                continue
-            if not hasattr(x, "from_step"):
-                raise ValueError(
-                    "`x` must be what `pipeline.training_dataset` returns to "
-                    "be trained with a backup: other data cannot be entered "
-                    f"in the middle. Received: x={x!r}"
-                )
-            steps = kwargs["steps_per_epoch"]
-            epoch, batch = callback.on_fit(self, x, steps)
-            if epoch or batch:
-                begin, self._to_skip = epoch, batch
-                x = x.from_step(x.start_step + epoch * steps + batch)
-        return x, begin
-
-    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        """As `keras.Model.train_on_batch`, on one batch of views."""
-        y = self._checked_labels(x, y, sample_weight)
-        self._prepare_metrics(y)
-        return super().train_on_batch(x, y, sample_weight, **kwargs)
-
-    def _prepare_metrics(self, y):
-        """Makes the metrics' variables before a step is traced.
-
-        TensorFlow traces a function twice that makes variables.
-        """
-        labels = y["labeled"] if isinstance(y, dict) else y
-        self._set_label_form(labels)
-        self._build_metrics(labels)
-
-    def _checked_labels(self, x, y, sample_weight):
-        """Labels as arrays; raises unless all are views and labels."""
-        batches.check(x, y, sample_weight, self.num_classes)
-        checks.finite(x, "x")
-        if not isinstance(y, dict):
-            return checks.labels(y, self.num_classes)
-        return {
-            name: checks.labels(labels, self.num_classes, name)
-            for name, labels in y.items()
-        }
-
-    def _check_classes(self, dataset):
-        """Raises if a dataset of ours has other classes than the networks."""
-        classes = getattr(dataset, "num_classes", self.num_classes)
-        if classes != self.num_classes:
-            raise ValueError(
-                "`x` must have as many classes as the networks have outputs, "
-                f"{self.num_classes}. Received: a dataset of {classes} classes"
-            )
-
-    def _check_validation(self, data):
-        """Raises unless validation data are `(x, y)` for one network."""
-        if isinstance(data, tf.data.Dataset):
-            x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
-        elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
-            x, y = data[:2]
-        else:
-            return  # Keras's other kinds of data have no common form.
-        if isinstance(x, dict) and set(VIEWS) <= set(x):
-            raise ValueError(
-                "`validation_data` must be `(x, y)` with plain examples, as "
-                f"the network takes them. Received: the views {sorted(x)}"
-            )
-        batches.check_labels(y, x, "validation_data", self.num_classes)
-        if not isinstance(data, tf.data.Dataset):
-            checks.labels(y, self.num_classes, "validation_data[1]")
-
-    def save(self, filepath, *args, **kwargs):
-        """As `keras.Model.save`, to a `.keras` file alone.
-
-        Raises:
-            ValueError: If it is to be another kind of file, which could not
-                hold two networks and their optimizers.
-        """
-        if not os.fspath(filepath).endswith(".keras"):
-            raise ValueError(
-                "`filepath` must end in '.keras' (for a SavedModel call "
-                f"`export`). Received: filepath={filepath}"
-            )
-        super().save(filepath, *args, **kwargs)
-
-    # Keras saves no seeds of random layers; without them a resumed training
-    # would see other dropout masks.
-
-    def save_own_variables(self, store):
-        """Saves the model's own state and the seeds of all layers."""
-        super().save_own_variables(store)
-        for index, seed in enumerate(self._seeds()):
-            store[f"seed_{index}"] = seed.numpy()
-
-    def load_own_variables(self, store):
-        """The inverse of `save_own_variables`."""
-        seeds = self._seeds()
-        for index, seed in enumerate(seeds):
-            seed.assign(store[f"seed_{index}"])
-        super().load_own_variables(
-            {
-                name: store[name]
-                for name in store.keys()
-                if not name.startswith("seed_")
-            }
-        )
-
-    def _seeds(self):
-        """States of all seed generators, in the order of the layers."""
-        weights = {id(variable) for variable in self.weights}
-        return [
-            variable
-            for variable in self.variables
-            if id(variable) not in weights
-            and variable.name == "seed_generator_state"
-        ]
-
-    def _serialized_compile(self, **optimizers):
-        """Keras's own record of `compile`'s arguments, with our optimizers."""
-        if not self.compiled:
-            return None
-        config = super().get_compile_config()
-        names = "metrics", "weighted_metrics", "run_eagerly"
-        names += "jit_compile", "steps_per_execution"
-        config = {name: config[name] for name in names if name in config}
-        for name, optimizer in optimizers.items():
-            config[name] = keras.saving.serialize_keras_object(optimizer)
-        return config
-
-    def compile_from_config(self, config):
-        """Compiles a loaded model; the optimizers are ready to be loaded."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
     def get_config(self):
         """Arguments that both models have."""
         return {
@@ -701,33 +283,6 @@ class SemiSupervisedModel(distribution.DistributedModel):
             "ema_momentum": self.ema_momentum,
         }
 
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The inverse of `get_config`."""
-        return cls(
-            **{
-                name: keras.saving.deserialize_keras_object(
-                    value, custom_objects=custom_objects
-                )
-                if isinstance(value, dict)
-                else value
-                for name, value in config.items()
-            }
-        )
-
-
-class _StopWhenBad(keras.callbacks.Callback):
-    """Looks at the count of bad steps, not so often that devices wait."""
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch % 10 == 9:
-            self.model.check_bad_steps()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.check_bad_steps()
-        if logs is not None and int(self.model.bad_steps.numpy()):
-            logs["bad_steps"] = int(self.model.bad_steps.numpy())
-
 
 def refuse_unknown(unknown, optimizers) -> None:
     """Raises if `compile` got arguments that it does not have."""
@@ -737,75 +292,3 @@ def refuse_unknown(unknown, optimizers) -> None:
             "run_eagerly, jit_compile and steps_per_execution; the losses are "
             f"the model's own. Received also: {sorted(unknown)}"
         )
-
-
-class _Pass(NamedTuple):
-    """A network's recorded passes over the views of a batch."""
-
-    network: keras.Model
-    tape: tf.GradientTape
-    logits: dict[str, tf.Tensor]
-    penalty: tf.Tensor
-    learned: list[tf.Tensor]  # logits that gradients come from
-
-
-def _look(network, x, names):
-    """Logits of some views, in one batch, by name."""
-    images = tf.nest.map_structure(
-        lambda *parts: tf.concat(parts, axis=0), *(x[name] for name in names)
-    )
-    with batch_norm.fused(network):
-        logits = losses.as_float(network(images, training=True))
-    sizes = [tf.shape(tf.nest.flatten(x[name])[0])[0] for name in names]
-    return dict(zip(names, tf.split(logits, sizes), strict=True))
-
-
-def penalty_of(network, dtype) -> tf.Tensor:
-    """Sum of the regularisers' losses in a network's last pass."""
-    return tf.add_n(
-        [tf.zeros((), dtype)] + [tf.cast(x, dtype) for x in network.losses]
-    )
-
-
-def gradients_of(tape, target, sources, output_gradients=None):
-    """Dense gradients, zeros where the target does not depend on a source."""
-    gradients = tape.gradient(
-        target,
-        sources,
-        output_gradients=output_gradients,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
-    return [tf.convert_to_tensor(gradient) for gradient in gradients]
-
-
-def confidence(logits) -> tf.Tensor:
-    """Mean over the batch of the highest probability."""
-    return tf.reduce_mean(tf.reduce_max(tf.nn.softmax(logits), axis=-1))
-
-
-def weighted_mean(values, sample_weight):
-    """Mean over the batch of values, each times its weight."""
-    if sample_weight is not None:
-        weight = tf.cast(sample_weight, values.dtype)
-        values *= tf.reshape(weight, tf.shape(values))
-    return tf.reduce_mean(values)
-
-
-def _batch_size(spec):
-    """How many examples, where it is known."""
-    return tf.nest.flatten(spec)[0].shape[0]
-
-
-def _steps_per_epoch(dataset, kwargs):
-    """What the user says, or the dataset; raises if it would never end."""
-    steps = kwargs.get("steps_per_epoch")
-    if steps is None:
-        steps = getattr(dataset, "steps_per_epoch", None)
-    if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError(
-            "`steps_per_epoch` must be given for a dataset without end. "
-            "(`pipeline.training_dataset` knows its own, but the dataset that "
-            "`map`, `prefetch` and the like make of it does not.) Received: "
-            "steps_per_epoch=None"
-        )
-    return steps

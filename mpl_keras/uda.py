@@ -3,14 +3,9 @@
 import keras
 import tensorflow as tf
 
-from mpl_keras import networks
-from mpl_keras.semi_supervised import (
-    VIEWS,
-    SemiSupervisedModel,
-    confidence,
-    gradients_of,
-    refuse_unknown,
-)
+from mpl_keras import networks, passes
+from mpl_keras.fitting import VIEWS
+from mpl_keras.semi_supervised import SemiSupervisedModel, refuse_unknown
 
 
 @keras.saving.register_keras_serializable("mpl_keras")
@@ -137,16 +132,16 @@ class UDA(SemiSupervisedModel):
         x, y, sample_weight = self._unpack(data)
         before = self._begin_step(y)
         views = VIEWS if self.consistency is not None else VIEWS[:1]
-        recorded = self._forward(self.model, x, views, views)
+        recorded = passes.forward(self.model, x, views, views)
         logits = recorded.logits
         with tf.GradientTape() as tape:
             tape.watch(recorded.learned)
             loss, watch = self._own_loss(logits, y, sample_weight)
-        gradient = gradients_of(tape, loss, recorded.learned)
-        gradients = self._apply(self.optimizer, recorded, gradient)
+        gradient = passes.gradients_of(tape, loss, recorded.learned)
+        gradients = passes.apply(self.optimizer, recorded, gradient)
 
         if self.consistency is not None:
-            watch["pseudo_label_confidence"] = confidence(logits["weak"])
+            watch["pseudo_label_confidence"] = passes.confidence(logits["weak"])
         self._finish_step(self.model, watch)
         self.update_loss(loss + recorded.penalty)
         self._measure(x, y, logits["labeled"], sample_weight)

@@ -14,6 +14,7 @@ import tensorflow as tf
 import mpl_keras
 from mpl_keras import (
     backup,
+    backup_files,
     datasets,
     distribution,
     feedback,
@@ -233,7 +234,7 @@ def test_a_disk_that_fills_up_costs_no_training(whole, tmp_path, monkeypatch):
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(backup.np, "savez", full)
+    monkeypatch.setattr(backup_files.np, "savez", full)
     with pytest.warns(UserWarning, match="training goes on.*No space"):
         _, model = train(tmp_path)
     same(whole[1], model)
@@ -257,9 +258,9 @@ def test_errors_of_arguments(tmp_path):
 
 def test_bfloat16_weights_survive(tmp_path):
     values = [keras.Variable(np.ones(3), dtype="bfloat16", name="v")]
-    arrays = backup._copies(values, {})
+    arrays = backup_files.copies(values, {})
     values[0].assign(tf.zeros(3))
-    backup._restore(values, arrays, set())
+    backup_files.restore(values, arrays, set())
     np.testing.assert_array_equal(values[0].numpy().astype("float32"), 1)
 
 
@@ -300,6 +301,6 @@ def test_sigterm_makes_a_last_backup(whole, event, tmp_path):
 
 def test_a_fingerprint_survives_json():
     model, data = make_model(), make_data()
-    found = backup.fingerprint(model, data, 10)
+    found = backup_files.fingerprint(model, data, 10)
     assert json.loads(json.dumps(found)) == found
-    assert found == backup.fingerprint(make_model(), make_data(), 10)
+    assert found == backup_files.fingerprint(make_model(), make_data(), 10)

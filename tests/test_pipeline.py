@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_keras import augment, datasets, pipeline
+from mpl_keras import augment, datasets, ordering, pipeline
 
 # Examples that tell their own number; the labeled ones are numbers from 100.
 NUMBERS = np.arange(10, dtype="float32")[:, None] * np.ones(3, "float32")
@@ -80,7 +80,7 @@ def test_every_pass_holds_each_example_once(sizes):
 
 
 def test_large_sets_pass_exactly_too():
-    count = pipeline._SMALL_SET + 476
+    count = ordering.SMALL_SET + 476
     numbers = np.arange(count, dtype="float32")[:, None] * np.ones(3, "f4")
     seen = batches(30, make(unlabeled=numbers), (3, 100))
     order = ids(seen, "weak").reshape(2, count)
@@ -93,15 +93,15 @@ def test_large_sets_pass_exactly_too():
 def test_passes_do_not_repeat_each_other(size):
     # With pass numbers as its seeds, TensorFlow's index shuffle would know
     # 256 orders only.
-    key = pipeline._key(0, "order")
-    passes = pipeline._Passes(np.arange(size), size * 600, key)
+    key = ordering.key_of(0, "order")
+    passes = ordering.Passes(np.arange(size), size * 600, key)
     order = passes(tf.constant(0, tf.int64)).numpy().reshape(600, size)
     distinct = len(np.unique(order, axis=0))
     assert distinct == 600 if size > 5 else distinct > 115  # of 5! = 120
 
 
 def test_first_places_are_uniform():
-    passes = pipeline._Passes(np.arange(6), 6 * 6000, 1)
+    passes = ordering.Passes(np.arange(6), 6 * 6000, 1)
     order = passes(tf.constant(3, tf.int64)).numpy().reshape(-1, 6)
     counts = np.array([np.bincount(c, minlength=6) for c in order.T])
     # 25 degrees of freedom: 52.6 is exceeded once in a thousand.
