@@ -239,7 +239,7 @@ def test_a_disk_that_fills_up_costs_no_training(whole, tmp_path, monkeypatch):
         _, model = train(tmp_path)
     same(whole[1], model)
     assert os.listdir(tmp_path) == []
-    monkeypatch.setattr(backup.np, "savez", real)
+    monkeypatch.setattr(backup_files.np, "savez", real)
 
 
 def test_other_data_cannot_be_entered_in_the_middle(tmp_path):
