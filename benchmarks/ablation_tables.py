@@ -13,6 +13,7 @@ one that Holm's step leaves.
 import collections
 import csv
 import os
+import re
 import sys
 
 import matplotlib
@@ -65,7 +66,13 @@ def read(path):
             if row[FLAGS.column]:
                 method = found[row["setting"]][row["method"]]
                 method[int(row["seed"])] = float(row[FLAGS.column])
-    return found
+    return {name: found[name] for name in sorted(found, key=by_kind)}
+
+
+def by_kind(setting):
+    """Settings of one kind are together, in the order of their numbers."""
+    numbers = [int(number) for number in re.findall(r"\d+", setting)]
+    return re.sub(r"\d+", "", setting), numbers
 
 
 def holm(values):
