@@ -51,9 +51,7 @@ from mpl_keras import (
     data,
     export,
     feedback,
-    losses,
     recipes,
-    schedules,
 )
 
 FLAGS = flags.FLAGS
@@ -374,41 +372,26 @@ def make_net(setting, found, role):
 def make_model(setting, method, found, steps, seed):
     """A compiled model; the same initial weights for the same seed."""
     keras.utils.set_random_seed(seed)
-    recipe = dataclasses.replace(
-        setting.recipe,
-        steps=steps,
+    changes = {
+        "steps": steps,
         # Where the script is tried with few steps.
-        warmup_steps=min(setting.recipe.warmup_steps, steps // 3),
-        student_wait=min(setting.recipe.student_wait, steps // 3),
-    )
+        "warmup_steps": min(setting.recipe.warmup_steps, steps // 3),
+        "student_wait": min(setting.recipe.student_wait, steps // 3),
+    }
     if method.final_fraction is not None:
-        recipe = dataclasses.replace(
-            recipe, student_final_fraction=method.final_fraction
-        )
+        changes["student_final_fraction"] = method.final_fraction
+    if method.number is not None and method.kind != "mpl":
+        supervised = method.kind == "supervised"
+        tuned = "teacher_learning_rate" if supervised else "consistency_weight"
+        changes[tuned] = method.number
+    recipe = dataclasses.replace(setting.recipe, **changes)
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
-    weight = recipe.consistency_weight
-    if method.number is not None and method.kind == "supervised":
-        recipe = dataclasses.replace(
-            recipe, teacher_learning_rate=method.number
-        )
-    elif method.number is not None and method.kind == "uda":
-        weight = method.number
-    common = {
-        "consistency": losses.ConsistencyLoss(
-            temperature=recipe.temperature,
-            threshold=recipe.threshold,
-            mask_on=recipe.mask_on,
-            distribution_alignment="uniform" if method.aligned else None,
-        ),
-        "consistency_weight": schedules.LinearRamp(
-            weight, steps=recipe.consistency_ramp_steps
-        ),
-        "label_smoothing": recipe.label_smoothing,
-        "ema_momentum": recipe.ema_momentum,
-    }
-    if method.kind == "supervised":
-        common["consistency"] = None
+    common = builder.own_loss(
+        recipe,
+        supervised=method.kind == "supervised",
+        distribution_alignment="uniform" if method.aligned else None,
+    )
     optimizer = builder.make_optimizer(recipe, "teacher")
     if method.kind != "mpl":
         model = mpl_keras.UDA(teacher, **common)

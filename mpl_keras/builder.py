@@ -93,9 +93,7 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
 def _check(changes):
     """Raises for numbers that no training could be done with."""
     for name, value in changes.items():
-        if name == "student_final_fraction":
-            arguments.number(name, value, 0, most=1)
-        elif name in _AT_LEAST_ONE:
+        if name in _AT_LEAST_ONE:
             arguments.integer(name, value, 1)
         elif name in _STEPS:
             arguments.integer(name, value, 0)
@@ -107,6 +105,8 @@ def _check(changes):
             arguments.number(name, value)  # negative ones are for ablations
         elif name in _SHARES:
             arguments.number(name, value, 0, below=1)
+        elif name in _FRACTIONS:
+            arguments.number(name, value, 0, most=1)
         elif name in _NUMBERS:
             arguments.number(name, value, 0)
 
@@ -133,6 +133,7 @@ _SHARES = (
     "label_smoothing",
     "ema_momentum",
 )
+_FRACTIONS = ("student_final_fraction",)
 _NUMBERS = (
     "teacher_learning_rate",
     "student_learning_rate",
@@ -190,20 +191,7 @@ def make_model(
             weights=weights,
         )
 
-    consistency = losses.ConsistencyLoss(
-        temperature=recipe.temperature,
-        threshold=recipe.threshold,
-        mask_on=recipe.mask_on,
-    )
-    common = {
-        "consistency": None if method == "supervised" else consistency,
-        "consistency_weight": schedules.LinearRamp(
-            recipe.consistency_weight,
-            steps=max(recipe.consistency_ramp_steps, 1),
-        ),
-        "label_smoothing": recipe.label_smoothing,
-        "ema_momentum": recipe.ema_momentum,
-    }
+    common = own_loss(recipe, supervised=method == "supervised")
     options = {
         "metrics": ["accuracy"],
         "steps_per_execution": steps_per_execution,
@@ -230,6 +218,43 @@ def make_model(
         **options,
     )
     return model
+
+
+def own_loss(
+    recipe: recipes.Recipe,
+    *,
+    supervised: bool = False,
+    distribution_alignment: Any = None,
+) -> dict[str, Any]:
+    """What `UDA` and `MetaPseudoLabels` are told of the loss and the average.
+
+    Args:
+        recipe: Its consistency, label smoothing and momentum are used.
+        supervised: Whether to leave the consistency out.
+        distribution_alignment: See `losses.ConsistencyLoss`.
+
+    Returns:
+        Arguments of both models' constructors, by name.
+
+    Example:
+    >>> own_loss(recipes.get("digits"), supervised=True)["ema_momentum"]
+    0.995
+    """
+    consistency = losses.ConsistencyLoss(
+        temperature=recipe.temperature,
+        threshold=recipe.threshold,
+        mask_on=recipe.mask_on,
+        distribution_alignment=distribution_alignment,
+    )
+    return {
+        "consistency": None if supervised else consistency,
+        "consistency_weight": schedules.LinearRamp(
+            recipe.consistency_weight,
+            steps=max(recipe.consistency_ramp_steps, 1),
+        ),
+        "label_smoothing": recipe.label_smoothing,
+        "ema_momentum": recipe.ema_momentum,
+    }
 
 
 def make_optimizer(

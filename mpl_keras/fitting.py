@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mpl_keras import batches, checks, distribution, losses
 from mpl_keras.passes import weighted_mean
-from mpl_keras.saving import NETWORKS, SavableModel
+from mpl_keras.saving import SavableModel
 
 VIEWS = ("labeled", "weak", "strong")
 
@@ -109,17 +109,12 @@ class FittedModel(SavableModel):
                 f"`steps_per_execution`, {self.steps_per_execution}. "
                 f"Received: steps_per_epoch={steps}"
             )
-        networks = {
-            name: getattr(self, name)
-            for name in NETWORKS
-            if hasattr(self, name)
-        }
         sizes = {}
         if isinstance(x, tf.data.Dataset):
             views = x.element_spec[0]
             for name in ("labeled", "weak"):
                 sizes[f"{name} batch size"] = _batch_size(views[name])
-        distribution.check_replicas(self, networks, sizes)
+        distribution.check_replicas(self, self._trained_networks(), sizes)
 
     def _resume(self, x, callbacks, kwargs):
         """The data and the epoch to begin with, as a backup may say."""

@@ -7,8 +7,6 @@ import keras
 from mpl_keras import arguments, export, serving
 from mpl_keras.distributed_model import DistributedModel
 
-NETWORKS = ("teacher", "student", "model")  # that are trained, as attributes
-
 
 class SavableModel(DistributedModel):
     """Base class: saves all that a training needs to go on, and exports.
@@ -52,7 +50,7 @@ class SavableModel(DistributedModel):
             ValueError: No such network or format, or what is written would
                 not give what the network gives.
         """
-        trained = [name for name in NETWORKS if hasattr(self, name)]
+        trained = self._trained_networks()
         arguments.choice("network", network, ("averaged", *trained))
         chosen = getattr(self, network)
         if data is None:
@@ -75,6 +73,13 @@ class SavableModel(DistributedModel):
                 "trained_steps": int(self.step.numpy()),
             },
         )
+
+    def _trained_networks(self):
+        """The networks that are trained, by the names of their attributes."""
+        names = "teacher", "student", "model"
+        return {
+            name: getattr(self, name) for name in names if hasattr(self, name)
+        }
 
     def _describe(self, network):
         """A network in words."""
