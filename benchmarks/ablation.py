@@ -264,12 +264,14 @@ class Setting:
     """Data, networks, and what all methods have in common.
 
     Attributes:
+        what: In words.
         load: From a seed, and the share to set aside, to the data.
         recipe: Numbers of the training.
         layers: "convolutions" or "dense"; None for the recipe's backbone.
         scale: Factor of the feedback's weight.
     """
 
+    what: str
     load: object
     recipe: recipes.Recipe
     layers: str | None = "convolutions"
@@ -292,14 +294,21 @@ _MOONS = dataclasses.replace(
 )
 SETTINGS = {
     f"digits_{count}{change and '_'}{change}": Setting(
+        f"{count} labels{what}",
         functools.partial(digits, count, change),
         _DIGITS,
     )
-    for change in ("", "rotated", "imbalanced", "wrong")
+    for change, what in (
+        ("", ""),
+        ("rotated", ", half of the unlabeled images rotated by 90 degrees"),
+        ("imbalanced", ", classes of the unlabeled images 10 to 1"),
+        ("wrong", ", a fifth of them wrong"),
+    )
     for count in (10, 20, 40, 100)
 }
 SETTINGS |= {
     f"{name}_{count}": Setting(
+        f"a table, {count} labels for each class",
         functools.partial(table, load, count),
         dataclasses.replace(_TABLE, threshold=threshold),
         "dense",
@@ -313,6 +322,7 @@ SETTINGS |= {
 }
 SETTINGS |= {
     f"moons_{count}": Setting(
+        f"two moons, {count} labels",
         # Every seed has points of its own: there is nothing to set aside.
         lambda seed, _, count=count: mpl_keras.datasets.two_moons(count, seed),
         dataclasses.replace(_MOONS, labeled_batch_size=count),
@@ -325,6 +335,7 @@ HERE = tuple(SETTINGS)  # data that come with scikit-learn
 # By the published numbers; TensorFlow Datasets has prepared the data.
 SETTINGS |= {
     recipe.name: Setting(
+        f"published recipe; {recipe.dataset} of TensorFlow Datasets",
         functools.partial(published, recipe),
         recipe,
         layers=None,
@@ -493,17 +504,40 @@ def prepare():
     tf.config.experimental.enable_op_determinism()
 
 
+def check_method(name):
+    """Raises for a method that there is none of, or another number than one."""
+    known, at, number = name.partition("@")
+    if known not in METHODS:
+        sys.exit(
+            f"--methods must be of {', '.join(METHODS)}, each with @NUMBER if "
+            f"you like. Received: {name}"
+        )
+    if not at:
+        return
+    if METHODS[known].number is None and METHODS[known].kind == "mpl":
+        sys.exit(f"--methods: {known} has no number. Received: {name}")
+    if not re.fullmatch(r"-?(\d+\.?\d*|\.\d+)", number):
+        sys.exit(
+            f"--methods: what follows the @ must be a number, such as "
+            f"{known}@0.3. Received: {name}"
+        )
+
+
 def tasks():
     """All runs that the flags ask for, seed by seed; raises for a mistake."""
-    for known, names, flag in (
-        (SETTINGS, FLAGS.settings, "--settings"),
-        (METHODS, FLAGS.methods, "--methods"),
+    for flag, names in (
+        ("settings", FLAGS.settings),
+        ("methods", FLAGS.methods),
     ):
-        for name in names or []:
-            if not re.fullmatch(r"([a-z_0-9]+)(@-?[0-9.]+)?", name) or (
-                name.partition("@")[0] not in known
-            ):
-                sys.exit(f"{flag} must be of {', '.join(known)}, not {name}")
+        if names is not None and not names:
+            sys.exit(f"--{flag} is empty; leave it out for all, or see --list")
+    for name in FLAGS.settings or ():
+        if name not in SETTINGS:
+            sys.exit(
+                f"--settings must be of {', '.join(SETTINGS)}. Received: {name}"
+            )
+    for name in FLAGS.methods or ():
+        check_method(name)
     if (FLAGS.steps or 0) % 50:
         sys.exit(f"--steps must be a multiple of 50. Received: {FLAGS.steps}")
     found = re.fullmatch(r"(\d+):(\d+)", FLAGS.seeds)
@@ -515,6 +549,58 @@ def tasks():
         for setting in FLAGS.settings or HERE
         for method in FLAGS.methods or METHODS
     ]
+
+
+def check_lengths(wanted, rows, path):
+    """Raises where runs of one setting and method would differ in steps."""
+    known = {
+        (row["setting"], row["method"]): (row["seed"], int(row["steps"]))
+        for row in rows
+    }
+    for task in wanted:
+        seed, steps = known.get(task[:2], (None, steps_of(task)))
+        if steps != steps_of(task):
+            sys.exit(
+                f"{path} has {task[0]}, {task[1]}, seed {seed} with "
+                f"{steps:,} steps, not {steps_of(task):,}: give another "
+                "--output_dir, or the same --steps"
+            )
+
+
+def check_data(wanted):
+    """Raises where data of TensorFlow Datasets are not at hand."""
+    for name in dict.fromkeys(task[0] for task in wanted):
+        if name not in HERE:
+            try:
+                SETTINGS[name].load(0, 0.0)
+            except (ValueError, OSError) as error:
+                sys.exit(f"--settings={name}: {error}")
+
+
+def describe():
+    """Prints settings and methods in words."""
+    print("settings:")
+    for name, setting in SETTINGS.items():
+        print(f"  {name:22} {setting.what}")
+    print("methods, and the number that NAME@NUMBER changes:")
+    tuned = {
+        "supervised": "peak learning rate",
+        "uda": "weight of the consistency",
+        "mpl": "weight of the feedback",
+    }
+    own = {
+        "supervised": _DIGITS.teacher_learning_rate,
+        "uda": _DIGITS.consistency_weight,
+    }
+    for name, method in METHODS.items():
+        number = method.number or own.get(method.kind)
+        note = f"; {tuned[method.kind]}, {number:g}" if number else ""
+        print(f"  {name:22} {method.what}{note}")
+    print(
+        "The feedback's weight is a tenth of it on tables and moons, and a "
+        "third in published\nrecipes; learning rates and weights of the "
+        "consistency are those of digits here."
+    )
 
 
 def read_runs(path):
@@ -549,24 +635,16 @@ def main(argv):
     if argv[1:]:
         sys.exit(f"unknown arguments {argv[1:]}")
     if FLAGS.list:
-        print("settings:", *SETTINGS, sep="\n  ")
-        print("methods:", *METHODS, sep="\n  ")
+        describe()
         return
     wanted = tasks()
     path = os.path.join(
         FLAGS.output_dir, "validation.csv" if FLAGS.validation else "runs.csv"
     )
-    known = {
-        (row["setting"], row["method"], int(row["seed"])): int(row["steps"])
-        for row in read_runs(path)
-    }
-    for task in wanted:
-        if known.get(task[:3], steps_of(task)) != steps_of(task):
-            sys.exit(
-                f"{path} has {task[0]}, {task[1]}, seed {task[2]} with "
-                f"{known[task[:3]]:,} steps, not {steps_of(task):,}: give "
-                "another --output_dir, or the same --steps"
-            )
+    rows = read_runs(path)
+    check_lengths(wanted, rows, path)
+    check_data(wanted)
+    known = {(row["setting"], row["method"], int(row["seed"])) for row in rows}
     todo = [task for task in wanted if task[:3] not in known]
     print(f"{len(wanted):,} runs, of which {len(todo):,} are to be made")
     os.makedirs(FLAGS.output_dir, exist_ok=True)
@@ -579,8 +657,8 @@ def main(argv):
         writer = csv.DictWriter(file, COLUMNS)
         if not known and not file.tell():
             writer.writeheader()
-        rows = workers.imap_unordered(run, todo)
-        for made, row in enumerate(rows, 1):
+        made_now = workers.imap_unordered(run, todo)
+        for made, row in enumerate(made_now, 1):
             writer.writerow(row)
             file.flush()
             done = len(wanted) - len(todo) + made

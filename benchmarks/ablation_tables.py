@@ -87,6 +87,22 @@ def holm(values):
     return factors, corrected
 
 
+def asked_pairs(found):
+    """Of --comparisons; raises for a method that no run is of."""
+    known = sorted({method for methods in found.values() for method in methods})
+    pairs = [tuple(pair.split("-", 1)) for pair in FLAGS.comparisons]
+    for pair in pairs:
+        if len(pair) != 2:
+            sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair[0]}")
+        missing = [name for name in pair if name not in known]
+        if missing and FLAGS["comparisons"].present:
+            sys.exit(
+                f"--comparisons: there are runs of {', '.join(known)}, not of "
+                f"{' and '.join(missing)}; nothing was written"
+            )
+    return pairs
+
+
 def families(found, pairs):
     """What is compared together: lists of (setting, one, other) by name."""
     known = {
@@ -147,29 +163,37 @@ def label(name, row):
     )
 
 
+def mean_of(values, usual):
+    """A cell: mean ± standard error, and how many where that is unusual."""
+    if not values:
+        return ""
+    error = np.std(values, ddof=1) / len(values) ** 0.5 if values[1:] else None
+    text = f"{np.mean(values):.1f}" + (
+        "" if error is None else f" ± {error:.1f}"
+    )
+    return text if len(values) == usual else f"{text} ({len(values)})"
+
+
 def markdown(found, comparisons):
     """Means of every method, then the differences."""
     methods = list(
         dict.fromkeys(name for known in found.values() for name in known)
     )
+    usual = collections.Counter(
+        len(seeds) for known in found.values() for seeds in known.values()
+    ).most_common(1)[0][0]
     lines = [
-        "Test accuracy in %, mean ± standard error.\n",
+        f"Test accuracy in %, mean ± standard error of {usual} seeds, or of as "
+        "many as are in brackets.\n",
         "| setting | " + " | ".join(methods) + " |",
         "|---" * (len(methods) + 1) + "|",
     ]
     for setting, known in found.items():
-        cells = [setting]
-        for method in methods:
-            values = np.array(list(known.get(method, {}).values()))
-            error = (
-                values.std(ddof=1) / len(values) ** 0.5
-                if len(values) > 1
-                else float("nan")
-            )
-            cells.append(
-                f"{values.mean():.1f} ± {error:.1f}" if len(values) else ""
-            )
-        lines.append("| " + " | ".join(cells) + " |")
+        cells = [
+            mean_of(list(known.get(method, {}).values()), usual)
+            for method in methods
+        ]
+        lines.append("| " + " | ".join([setting, *cells]) + " |")
     for name, rows in comparisons.items():
         lines += [
             f"\n{name}, paired, in points:\n",
@@ -237,15 +261,11 @@ def main(argv):
         sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it")
     folder = argv[1]
     found = read(os.path.join(folder, "runs.csv"))
-    pairs = [pair.partition("-") for pair in FLAGS.comparisons]
-    for pair in pairs:
-        if not pair[1]:
-            sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair[0]}")
+    if not found:
+        sys.exit(f"{folder}/runs.csv has no runs of --column={FLAGS.column}")
     comparisons = {
         name: rows
-        for name, family in families(
-            found, [(one, other) for one, _, other in pairs]
-        ).items()
+        for name, family in families(found, asked_pairs(found)).items()
         if (rows := paired(found, family))
     }
     text = markdown(found, comparisons)

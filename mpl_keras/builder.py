@@ -173,12 +173,17 @@ def make_model(
     Returns:
         A `UDA` or a `MetaPseudoLabels` model.
 
+    Raises:
+        ValueError: A number of the recipe is out of range.
+
     Example:
     >>> model = make_model(recipes.get("digits"), (8, 8, 1), num_classes=10)
     >>> type(model).__name__
     'MetaPseudoLabels'
     """
     arguments.choice("method", method, METHODS)
+    # One by `dataclasses.replace` has not been checked yet.
+    adapt(recipe, **dataclasses.asdict(recipe))
     keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
 
     def network(role):

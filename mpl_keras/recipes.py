@@ -20,8 +20,9 @@ _USB = "Wang et al., USB, 2022 (arXiv:2208.07204)"
 class Recipe:
     """Everything that a training needs to know, in numbers and names.
 
-    `dataclasses.asdict` gives what can be written as JSON, and
-    `dataclasses.replace` a recipe in which something is different.
+    `dataclasses.asdict` gives what can be written as JSON,
+    `dataclasses.replace` a recipe in which one thing is different, and
+    `builder.adapt` one in which what depends on it follows.
 
     Example:
     >>> recipe = get("digits")

@@ -80,6 +80,33 @@ def test_differences_are_paired(tables, tmp_path, capsys):
     assert "| digits | 3 | +2.00 ± 0.58 |" in capsys.readouterr().out
 
 
+def test_a_method_that_no_run_is_of_is_named(tables, tmp_path):
+    write(tmp_path, [("moons", "mpl", seed, 7.0) for seed in range(3)])
+    (tmp_path / "table.md").write_text("mine")
+    done = scripts.run(
+        BENCHMARKS / "ablation_tables.py", tmp_path, "--comparisons=mpl-uad"
+    )
+    assert done.returncode == 1
+    assert "there are runs of mpl, not of uad" in done.stderr
+    assert (tmp_path / "table.md").read_text() == "mine"
+
+
+def test_cells_say_how_many_seeds_they_are_of(tables):
+    assert tables.mean_of([1.0, 3.0], 2) == "2.0 ± 1.0"
+    assert tables.mean_of([1.0, 3.0], 20) == "2.0 ± 1.0 (2)"
+    assert tables.mean_of([4.0], 20) == "4.0 (1)"
+    assert tables.mean_of([], 20) == ""
+
+
+def test_data_that_are_not_there_are_asked_for_first(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
+    done = ablation(tmp_path / "out", "--settings=cifar10_4000", true=True)
+    assert done.returncode == 1
+    assert "--settings=cifar10_4000: The data set cifar10 is not" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 def test_forms_of_one_setting_are_compared_together(tables):
     seeds = {0: 1.0, 1: 2.0, 2: 3.0}
     methods = {"mpl": seeds, "flipped": seeds, "no_feedback": seeds}
@@ -133,13 +160,14 @@ def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
     assert "0 are to be made" in ablation(tmp_path, *flags, true=True).stdout
 
 
-def test_runs_of_other_lengths_are_not_mixed(tmp_path):
+@pytest.mark.parametrize("seed", [5, 4], ids=["same_seed", "other_seed"])
+def test_runs_of_other_lengths_are_not_mixed(seed, tmp_path):
     columns = "setting,method,seed,accuracy,as_trained,teacher,steps,seconds"
-    text = f"{columns},digest\nmoons_6,mpl,5,50.0,50.0,,1500,9.0,ab\n"
+    text = f"{columns},digest\nmoons_6,mpl,{seed},50.0,50.0,,1500,9.0,ab\n"
     (tmp_path / "runs.csv").write_text(text)
     done = ablation(tmp_path, "--settings=moons_6", "--methods=mpl")
     assert done.returncode == 1
-    assert "moons_6, mpl, seed 5 with 1,500 steps, not 50" in done.stderr
+    assert f"moons_6, mpl, seed {seed} with 1,500 steps, not 50" in done.stderr
     assert (tmp_path / "runs.csv").read_text() == text
 
 
@@ -191,7 +219,11 @@ print(row["steps"], 0 <= row["accuracy"] <= 100)
     "flag, message",
     [
         ("--settings=moons", "--settings must be of digits_10"),
-        ("--methods=mpl@a", "--methods must be of supervised"),
+        ("--settings=", "--settings is empty"),
+        ("--methods=mlp@1", "--methods must be of supervised"),
+        ("--methods=mpl@a", "must be a number, such as mpl@0.3"),
+        ("--methods=mpl@", "must be a number, such as mpl@0.3"),
+        ("--methods=no_feedback@1", "no_feedback has no number"),
         ("--seeds=3", "--seeds must be FROM:TO"),
         ("--steps=60", "--steps must be a multiple of 50"),
     ],

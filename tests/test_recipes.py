@@ -10,6 +10,7 @@ import pytest
 from mpl_keras import (
     augment,
     backbones,
+    builder,
     feedback,
     losses,
     recipes,
@@ -201,6 +202,27 @@ def test_recipes_are_plain_data(name):
         value = getattr(recipe, field)
         assert isinstance(value, kinds), (field, value)
         assert isinstance(value, bool) == (kind is bool), field
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_recipes_are_in_range(name):
+    recipe = get(name)
+    assert builder.adapt(recipe, **dataclasses.asdict(recipe)) == recipe
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"temperature": -1.0}, "`temperature` must be a number >= 0"),
+        ({"student_wait": 5000}, "must be less than `steps`"),
+        ({"feedback": "hyper"}, "`feedback` must be one of"),
+        ({"student_final_fraction": 2.0}, "`student_final_fraction` must be"),
+    ],
+)
+def test_a_recipe_that_was_not_checked_is_before_it_trains(changes, message):
+    recipe = dataclasses.replace(get("digits"), **changes)
+    with pytest.raises(ValueError, match=message):
+        builder.make_model(recipe, (8, 8, 1), 10)
 
 
 @pytest.mark.parametrize("name", recipes.names())
