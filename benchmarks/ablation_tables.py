@@ -7,7 +7,8 @@ beside it. A difference is that of two methods with the same seed; its 95 %
 interval and p-value are those of the paired t-test, and p-values are corrected
 (Holm, 1979) over what is compared together: the settings of two methods, or the
 forms of feedback in one setting. The interval that is called corrected is the
-one that Holm's step leaves.
+one that Holm's step leaves. `mpl:teacher` is the teacher of `mpl` as trained,
+`mpl:as_trained` its student without the average.
 """
 
 import collections
@@ -31,15 +32,12 @@ flags.DEFINE_list(
         *("mpl-no_feedback", "mpl_aligned-uda_aligned"),
         *("mpl-uda", "mpl-uda_time"),
         *("mpl-uda_aligned", "mpl-uda_aligned_time"),
+        *("mpl:teacher-uda", "mpl:teacher-uda_time"),
+        *("mpl:teacher-uda_aligned", "mpl:teacher-uda_aligned_time"),
     ],
-    "Pairs of methods, ONE-OTHER.",
+    "Pairs of methods, ONE-OTHER, each METHOD or METHOD:COLUMN.",
 )
-flags.DEFINE_enum(
-    "column",
-    "accuracy",
-    ["accuracy", "as_trained", "teacher"],
-    "Of the averaged network, of the one that was averaged, or of the teacher.",
-)
+COLUMNS = ("accuracy", "as_trained", "teacher")
 # What is compared with MPL without feedback where there are several of them.
 FORMS = (
     *("mpl", "loss_difference", "cosine", "per_example", "weak_meta"),
@@ -58,14 +56,23 @@ HEAD = (
 )
 
 
-def read(path):
-    """Accuracies by setting and method, each a dict by seed."""
+def read(path, names):
+    """Accuracies by setting and method, each a dict by seed.
+
+    Methods are by their averaged network; METHOD:COLUMN where it is in `names`.
+    """
     found = collections.defaultdict(lambda: collections.defaultdict(dict))
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
-            if row[FLAGS.column]:
-                method = found[row["setting"]][row["method"]]
-                method[int(row["seed"])] = float(row[FLAGS.column])
+            for column in COLUMNS:
+                name = row["method"]
+                if column != "accuracy":
+                    name = f"{name}:{column}"
+                    if name not in names:
+                        continue
+                if row.get(column):
+                    seeds = found[row["setting"]][name]
+                    seeds[int(row["seed"])] = float(row[column])
     return {name: found[name] for name in sorted(found, key=by_kind)}
 
 
@@ -87,20 +94,24 @@ def holm(values):
     return factors, corrected
 
 
-def asked_pairs(found):
-    """Of --comparisons; raises for a method that no run is of."""
-    known = sorted({method for methods in found.values() for method in methods})
+def asked_pairs():
+    """Of --comparisons, as pairs."""
     pairs = [tuple(pair.split("-", 1)) for pair in FLAGS.comparisons]
     for pair in pairs:
         if len(pair) != 2:
             sys.exit(f"--comparisons must be ONE-OTHER. Received: {pair[0]}")
-        missing = [name for name in pair if name not in known]
-        if missing and FLAGS["comparisons"].present:
-            sys.exit(
-                f"--comparisons: there are runs of {', '.join(known)}, not of "
-                f"{' and '.join(missing)}; nothing was written"
-            )
     return pairs
+
+
+def check_known(found, pairs):
+    """Raises for a method that was asked for and that no run is of."""
+    known = sorted({name for methods in found.values() for name in methods})
+    missing = {name for pair in pairs for name in pair} - set(known)
+    if missing and FLAGS["comparisons"].present:
+        sys.exit(
+            f"--comparisons: there are runs of {', '.join(known)}, not of "
+            f"{' and '.join(sorted(missing))}; nothing was written"
+        )
 
 
 def families(found, pairs):
@@ -260,12 +271,17 @@ def main(argv):
     if len(argv) != 2 or not os.path.isfile(f"{argv[1]}/runs.csv"):
         sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it")
     folder = argv[1]
-    found = read(os.path.join(folder, "runs.csv"))
+    pairs = asked_pairs()
+    found = read(
+        os.path.join(folder, "runs.csv"),
+        {name for pair in pairs for name in pair},
+    )
     if not found:
-        sys.exit(f"{folder}/runs.csv has no runs of --column={FLAGS.column}")
+        sys.exit(f"{folder}/runs.csv has no runs")
+    check_known(found, pairs)
     comparisons = {
         name: rows
-        for name, family in families(found, asked_pairs(found)).items()
+        for name, family in families(found, pairs).items()
         if (rows := paired(found, family))
     }
     text = markdown(found, comparisons)

@@ -91,6 +91,18 @@ def test_a_method_that_no_run_is_of_is_named(tables, tmp_path):
     assert (tmp_path / "table.md").read_text() == "mine"
 
 
+def test_teachers_are_compared_too(tables, tmp_path):
+    (tmp_path / "runs.csv").write_text(
+        "setting,method,seed,accuracy,as_trained,teacher\n"
+        "wine,mpl,0,50,51,53\nwine,mpl,1,60,61,65\n"
+        "wine,uda,0,52,52,\nwine,uda,1,61,61,\n"
+    )
+    found = tables.read(tmp_path / "runs.csv", {"mpl:teacher", "uda"})
+    assert set(found["wine"]) == {"mpl", "mpl:teacher", "uda"}
+    (row,) = tables.paired(found, [("wine", "mpl:teacher", "uda")])
+    assert (row["seeds"], row["difference"]) == (2, 2.5)
+
+
 def test_cells_say_how_many_seeds_they_are_of(tables):
     assert tables.mean_of([1.0, 3.0], 2) == "2.0 ± 1.0"
     assert tables.mean_of([1.0, 3.0], 20) == "2.0 ± 1.0 (2)"
