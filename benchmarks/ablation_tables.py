@@ -266,6 +266,17 @@ def draw(comparisons, path):
     plt.close(figure)
 
 
+def write_differences(folder, comparisons):
+    """As CSV and as a picture."""
+    path = os.path.join(folder, "differences.csv")
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, HEAD)
+        writer.writeheader()
+        for name, rows in comparisons.items():
+            writer.writerows({"family": name, **row} for row in rows)
+    draw(comparisons, os.path.join(folder, "differences.png"))
+
+
 def main(argv):
     """Reads the runs, writes the tables."""
     if len(argv) != 2 or not os.path.isfile(f"{argv[1]}/runs.csv"):
@@ -285,18 +296,11 @@ def main(argv):
         if (rows := paired(found, family))
     }
     text = markdown(found, comparisons)
-    print(text)
     with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
         file.write(text)
-    if not comparisons:
-        return
-    path = os.path.join(folder, "differences.csv")
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, HEAD)
-        writer.writeheader()
-        for name, rows in comparisons.items():
-            writer.writerows({"family": name, **row} for row in rows)
-    draw(comparisons, os.path.join(folder, "differences.png"))
+    if comparisons:
+        write_differences(folder, comparisons)
+    print(text)
 
 
 if __name__ == "__main__":
