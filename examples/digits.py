@@ -35,7 +35,7 @@ FEEDBACKS = {
     "hypergradient": (feedback.HypergradientFeedback, 0.3),
     "per_example": (feedback.PerExampleFeedback, 0.3),
     "loss_difference": (feedback.LossDifferenceFeedback, 2.0),
-    "cosine": (feedback.CosineFeedback, 1.0),
+    "cosine": (feedback.CosineFeedback, 3.0),
 }
 
 FLAGS = flags.FLAGS
