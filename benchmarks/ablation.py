@@ -26,6 +26,7 @@ TensorFlow Datasets has them prepared; that takes a GPU:
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import multiprocessing
 import os
@@ -39,12 +40,19 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster on all CPUs
 import keras
 import numpy as np
 import tensorflow as tf
-from ablation_methods import METHODS, make_feedback, method_of
-from ablation_settings import DIGITS, HERE, SETTINGS, make_net
 from absl import app, flags
+from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import builder, export
+from mpl_keras import (
+    augment,
+    backbones,
+    builder,
+    data,
+    export,
+    feedback,
+    recipes,
+)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -66,6 +74,310 @@ COLUMNS = (
     *("setting", "method", "seed", "accuracy", "as_trained", "teacher"),
     *("steps", "seconds", "digest"),
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """What is trained, and the one number that is tuned.
+
+    Attributes:
+        what: In words.
+        kind: "supervised", "uda" or "mpl".
+        number: Peak learning rate (supervised), weight of the consistency
+            (UDA), by default the recipe's, or weight of the feedback.
+        feedback: Class of the feedback; None is without.
+        meta: View of the labeled examples that v is of; None is the weak.
+        aligned: Whether UDA's targets are aligned with a uniform prior.
+        view: The view that the teacher labels.
+        longer: How many times as many steps, to take as long as "mpl".
+        control: What is done to the feedback's coefficients.
+        final_fraction: Of its peak, to which the student's learning rate
+            falls; None is the recipe's.
+    """
+
+    what: str
+    kind: str = "mpl"
+    number: float | None = None
+    feedback: type | None = None
+    meta: str | None = None
+    aligned: bool = False
+    view: str = "weak"
+    longer: float = 1.0
+    control: str | None = None
+    final_fraction: float | None = None
+
+
+_HYPER = feedback.HypergradientFeedback
+METHODS = {
+    "supervised": Method("labels alone", "supervised"),
+    "uda": Method("UDA", "uda"),
+    "uda_time": Method("UDA in MPL's time", "uda", longer=2.0),
+    "uda_aligned": Method("UDA, aligned", "uda", aligned=True),
+    "uda_aligned_time": Method(
+        "UDA, aligned, in MPL's time", "uda", aligned=True, longer=2.0
+    ),
+    "no_feedback": Method("MPL without feedback"),
+    "no_feedback_fading": Method(
+        "without feedback, the student's rate falls to 0", final_fraction=0.0
+    ),
+    "mpl": Method(
+        "hypergradient, v on strong views",
+        number=0.3,
+        feedback=_HYPER,
+        meta="strong",
+    ),
+}
+METHODS |= {
+    name: dataclasses.replace(METHODS["mpl"], what=what, **changes)
+    for name, what, changes in (
+        (
+            "loss_difference",
+            "loss difference",
+            {"number": 2.0, "feedback": feedback.LossDifferenceFeedback},
+        ),
+        (
+            "cosine",
+            "cosine",
+            {"number": 3.0, "feedback": feedback.CosineFeedback},
+        ),
+        (
+            "per_example",
+            "per example",
+            {"feedback": feedback.PerExampleFeedback},
+        ),
+        ("weak_meta", "v on weak views", {"meta": None}),
+        ("strong_labels", "strong views are labeled", {"view": "strong"}),
+        ("mpl_aligned", "on aligned UDA", {"aligned": True}),
+        (
+            "mpl_fading",
+            "the student's rate falls to 0",
+            {"final_fraction": 0.0},
+        ),
+        ("flipped", "sign flipped", {"number": -0.3}),
+        # To see what of the feedback helps.
+        ("shuffled", "shuffled between examples", {"control": "shuffled"}),
+        ("class_mean", "class mean alone", {"control": "class_mean"}),
+        ("no_class_mean", "class mean removed", {"control": "no_class_mean"}),
+        ("noise", "noise of its size", {"control": "noise"}),
+    )
+}
+
+
+class Controlled(feedback.HypergradientFeedback):
+    """The hypergradient, changed so that one can see what of it helps."""
+
+    def __init__(self, weight, control):
+        super().__init__(weight)
+        self.control = control
+
+    def __call__(self, reaction, step):
+        """As the base class's, with other coefficients."""
+        slope, h = super().__call__(reaction, step)
+        seed = tf.stack([tf.constant(7, tf.int64), tf.cast(step, tf.int64)])
+        mean = tf.reduce_mean(slope, axis=0, keepdims=True)
+        if self.control == "shuffled":
+            order = tf.argsort(
+                tf.random.stateless_uniform(tf.shape(slope)[:1], seed)
+            )
+            return tf.gather(slope, order), h
+        if self.control == "no_class_mean":
+            return slope - mean, h
+        if self.control == "class_mean":
+            return tf.zeros_like(slope) + mean, h
+        noise = tf.random.stateless_normal(tf.shape(slope), seed)
+        size = tf.reduce_sum(reaction.probabilities * noise**2, axis=-1)
+        # A normalised hypergradient has the size of its weight.
+        size = tf.sqrt(tf.reduce_mean(size))
+        weight = tf.cast(self.weight, noise.dtype)
+        moves = tf.cast(reaction.active, noise.dtype)
+        return moves * weight * noise / size, h
+
+
+# What is trained on.
+
+
+def digits(num_labeled, change, seed, aside):
+    """scikit-learn's digits, as they are or harder."""
+    found = mpl_keras.datasets.digits(
+        num_labeled, seed, validation_fraction=aside
+    )
+    random = np.random.RandomState(seed)
+    x, truth = found.unlabeled, found.unlabeled_labels
+    labels = found.labeled
+    if change == "rotated":  # half of the unlabeled images
+        x = x.copy()
+        half = random.permutation(len(x))[: len(x) // 2]
+        x[half] = np.rot90(x[half], axes=(1, 2))
+    elif change == "imbalanced":  # 10 to 1, in an order of the seed's
+        share = 10.0 ** -(random.permutation(10) / 9)
+        kept = random.uniform(size=len(x)) < share[truth]
+        x, truth = x[kept], truth[kept]
+    elif change == "wrong":  # a fifth of the labels
+        y = labels[1].copy()
+        few = random.permutation(len(y))[: len(y) // 5]
+        y[few] = (y[few] + random.randint(1, 10, len(few))) % 10
+        labels = labels[0], y
+    return dataclasses.replace(
+        found, labeled=labels, unlabeled=x, unlabeled_labels=truth
+    )
+
+
+def table(load, per_class, seed, aside):
+    """A table of scikit-learn's; the test rows are the same for all seeds."""
+    x, y = load(return_X_y=True)
+    test = np.random.RandomState(0).permutation(len(y)) < 0.3 * len(y)
+    x = (x - x[~test].mean(axis=0)) / x[~test].std(axis=0)
+    x, y = x.astype("float32"), y.astype("int32")
+    random = np.random.RandomState(seed)
+    train = random.permutation(np.flatnonzero(~test))
+    train, held = np.split(train, [round((1 - aside) * len(train))])
+    labeled = np.concatenate(
+        [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
+    )
+    return data.from_arrays(
+        x[labeled],
+        y[labeled],
+        x[train],
+        test=(x[test], y[test]),
+        validation=(x[held], y[held]) if aside else None,
+        num_classes=int(y.max()) + 1,
+        views=augment.jitter_views(weak=0.1, strong=1.0),
+        labeled_in_unlabeled=False,
+    )
+
+
+def published(recipe, seed, aside):
+    """Images of TensorFlow Datasets, found as TFDS_DATA_DIR says."""
+    found = mpl_keras.datasets.images(
+        recipe.dataset,
+        num_labeled=recipe.num_labeled,
+        image_size=recipe.image_size,
+        seed=seed,
+        validation_fraction=aside,
+    )
+    views = augment.named_views(recipe.views, *found.unlabeled.shape[1:3])
+    return dataclasses.replace(found, views=views)
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Data, networks, and what all methods have in common.
+
+    Attributes:
+        what: In words.
+        load: From a seed, and the share to set aside, to the data.
+        recipe: Numbers of the training.
+        layers: "convolutions" or "dense"; None for the recipe's backbone.
+        scale: Factor of the feedback's weight.
+    """
+
+    what: str
+    load: object
+    recipe: recipes.Recipe
+    layers: str | None = "convolutions"
+    scale: float = 1.0
+
+
+_DIGITS = recipes.get("digits")
+_TABLE = dataclasses.replace(
+    _DIGITS,
+    steps=600,
+    student_wait=100,
+    teacher_learning_rate=0.1,
+    ema_momentum=0.99,
+)
+_MOONS = dataclasses.replace(
+    _DIGITS,
+    teacher_learning_rate=0.1,
+    unlabeled_batch_size=128,
+    threshold=0.8,  # of two classes
+)
+SETTINGS = {
+    f"digits_{count}{change and '_'}{change}": Setting(
+        f"{count} labels{what}",
+        functools.partial(digits, count, change),
+        _DIGITS,
+    )
+    for change, what in (
+        ("", ""),
+        ("rotated", ", half of the unlabeled images rotated by 90 degrees"),
+        ("imbalanced", ", classes of the unlabeled images 10 to 1"),
+        ("wrong", ", a fifth of them wrong"),
+    )
+    for count in (10, 20, 40, 100)
+}
+SETTINGS |= {
+    f"{name}_{count}": Setting(
+        f"a table, {count} labels for each class",
+        functools.partial(table, load, count),
+        dataclasses.replace(_TABLE, threshold=threshold),
+        "dense",
+        scale=0.1,
+    )
+    for count in (2, 5)
+    for name, load, threshold in (
+        ("breast_cancer", sklearn_datasets.load_breast_cancer, 0.8),
+        ("wine", sklearn_datasets.load_wine, 0.6),
+    )
+}
+SETTINGS |= {
+    f"moons_{count}": Setting(
+        f"two moons, {count} labels",
+        # Every seed has points of its own: there is nothing to set aside.
+        lambda seed, _, count=count: mpl_keras.datasets.two_moons(count, seed),
+        dataclasses.replace(_MOONS, labeled_batch_size=count),
+        "dense",
+        scale=0.1,
+    )
+    for count in (6, 12)
+}
+HERE = tuple(SETTINGS)  # data that come with scikit-learn
+# By the published numbers; TensorFlow Datasets has prepared the data.
+SETTINGS |= {
+    recipe.name: Setting(
+        f"published recipe; {recipe.dataset} of TensorFlow Datasets",
+        functools.partial(published, recipe),
+        recipe,
+        layers=None,
+        scale=1 / 3,
+    )
+    for recipe in map(recipes.get, recipes.names())
+    if recipe is not _DIGITS
+}
+
+
+def make_net(setting, found, role):
+    """A network from examples to logits."""
+    recipe, shape = setting.recipe, found.unlabeled.shape[1:]
+    if setting.layers is None:
+        return backbones.make(
+            recipe.backbone,
+            shape,
+            found.num_classes,
+            dropout=getattr(recipe, f"{role}_dropout"),
+            weight_decay=recipe.weight_decay,
+        )
+    # Its gradient is twice its factor times the weight.
+    decay = keras.regularizers.L2(recipe.weight_decay / 2)
+    hidden = {
+        "activation": "relu",
+        "kernel_initializer": "he_normal",
+        "kernel_regularizer": decay,
+    }
+    layers = [keras.Input(shape)]
+    if setting.layers == "dense":
+        layers += [keras.layers.Dense(64, **hidden) for _ in range(2)]
+    else:
+        for filters in (12, 24):
+            layers += [
+                keras.layers.Conv2D(filters, 3, padding="same", **hidden),
+                keras.layers.AveragePooling2D(2),
+            ]
+        layers.append(keras.layers.Flatten())
+    layers.append(
+        keras.layers.Dense(found.num_classes, kernel_regularizer=decay)
+    )
+    return keras.Sequential(layers)
 
 
 def make_model(setting, method, found, steps, seed):
@@ -96,10 +408,17 @@ def make_model(setting, method, found, steps, seed):
         model = mpl_keras.UDA(teacher, **common)
         model.compile(optimizer, steps_per_execution=50)
         return model
+    form, number = method.feedback, (method.number or 0.0) * setting.scale
+    if method.control:
+        form = Controlled(number, method.control)
+    elif form is feedback.LossDifferenceFeedback:
+        form = form(number, normalization="std")
+    elif form is not None:
+        form = form(number)
     model = mpl_keras.MetaPseudoLabels(
         teacher,
         student,
-        feedback=make_feedback(method, setting.scale),
+        feedback=form,
         pseudo_label_view=method.view,
         seed=seed,
         **common,
@@ -166,6 +485,14 @@ def steps_of(task):
     name, method, _, steps, _ = task
     steps = steps or SETTINGS[name].recipe.steps
     return round(method_of(method).longer * steps / 50) * 50
+
+
+def method_of(name):
+    """A method by its name, with another number after an @."""
+    name, _, number = name.partition("@")
+    if number:
+        return dataclasses.replace(METHODS[name], number=float(number))
+    return METHODS[name]
 
 
 def prepare():
@@ -262,8 +589,8 @@ def describe():
         "mpl": "weight of the feedback",
     }
     own = {
-        "supervised": DIGITS.teacher_learning_rate,
-        "uda": DIGITS.consistency_weight,
+        "supervised": _DIGITS.teacher_learning_rate,
+        "uda": _DIGITS.consistency_weight,
     }
     for name, method in METHODS.items():
         number = method.number or own.get(method.kind)
