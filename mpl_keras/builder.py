@@ -48,6 +48,7 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
     >>> recipe.unlabeled_batch_size, recipe.teacher_learning_rate
     (448, 0.025)
     """
+    _check_recipe(recipe)
     changes = {k: v for k, v in changes.items() if v is not None}
     known = {field.name for field in dataclasses.fields(recipe)}
     if set(changes) - known:
@@ -90,6 +91,14 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
     return adapted
 
 
+def _check_recipe(recipe):
+    if not isinstance(recipe, recipes.Recipe):
+        raise ValueError(
+            "`recipe` must be a Recipe, such as recipes.get('digits'). "
+            f"Received: recipe={recipe!r}"
+        )
+
+
 def _check(changes):
     """Raises for numbers that no training could be done with."""
     for name, value in changes.items():
@@ -105,7 +114,7 @@ def _check(changes):
             arguments.number(name, value)  # negative ones are for ablations
         elif name in _SHARES:
             arguments.number(name, value, 0, below=1)
-        elif name in _FRACTIONS:
+        elif name in _FRACTIONS or name == "threshold":
             arguments.number(name, value, 0, most=1)
         elif name in _NUMBERS:
             arguments.number(name, value, 0)
@@ -139,7 +148,6 @@ _NUMBERS = (
     "student_learning_rate",
     "weight_decay",
     "consistency_weight",
-    "threshold",
     "temperature",
     "finetune_learning_rate",
 )
@@ -182,6 +190,7 @@ def make_model(
     'MetaPseudoLabels'
     """
     arguments.choice("method", method, METHODS)
+    _check_recipe(recipe)
     # One by `dataclasses.replace` has not been checked yet.
     adapt(recipe, **dataclasses.asdict(recipe))
     keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))

@@ -225,6 +225,17 @@ def test_a_recipe_that_was_not_checked_is_before_it_trains(changes, message):
         builder.make_model(recipe, (8, 8, 1), 10)
 
 
+def test_a_name_in_place_of_a_recipe():
+    for call in (
+        lambda: builder.adapt("digits", steps=3),
+        lambda: builder.make_model("digits", (8, 8, 1), 10),
+    ):
+        with pytest.raises(ValueError, match=r"recipes.get\('digits'\)"):
+            call()
+    with pytest.raises(ValueError, match="`threshold` must be a number >= 0"):
+        builder.adapt(get("digits"), threshold=2.0)
+
+
 @pytest.mark.parametrize("name", recipes.names())
 def test_what_recipes_name_exists(name):
     recipe = get(name)
