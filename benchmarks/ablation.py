@@ -52,6 +52,7 @@ from mpl_keras import (
     export,
     feedback,
     recipes,
+    wide_resnet,
 )
 
 FLAGS = flags.FLAGS
@@ -357,8 +358,7 @@ def make_net(setting, found, role):
             dropout=getattr(recipe, f"{role}_dropout"),
             weight_decay=recipe.weight_decay,
         )
-    # Its gradient is twice its factor times the weight.
-    decay = keras.regularizers.L2(recipe.weight_decay / 2)
+    decay = wide_resnet.regularizer(recipe.weight_decay)
     hidden = {
         "activation": "relu",
         "kernel_initializer": "he_normal",
@@ -553,23 +553,21 @@ def tasks():
 
 def check_lengths(wanted, rows, path):
     """Raises where runs of one setting and method would differ in steps."""
-    known = {
-        (row["setting"], row["method"]): (row["seed"], int(row["steps"]))
-        for row in rows
-    }
-    for task in wanted:
-        seed, steps = known.get(task[:2], (None, steps_of(task)))
-        if steps != steps_of(task):
+    expected = {task[:2]: steps_of(task) for task in wanted}
+    for row in rows:
+        steps = int(row["steps"])
+        right = expected.get((row["setting"], row["method"]), steps)
+        if steps != right:
             sys.exit(
-                f"{path} has {task[0]}, {task[1]}, seed {seed} with "
-                f"{steps:,} steps, not {steps_of(task):,}: give another "
-                "--output_dir, or the same --steps"
+                f"{path} has {row['setting']}, {row['method']}, seed "
+                f"{row['seed']} with {steps:,} steps, not {right:,}: give "
+                "another --output_dir, or the same --steps"
             )
 
 
-def check_data(wanted):
+def check_data(todo):
     """Raises where data of TensorFlow Datasets are not at hand."""
-    for name in dict.fromkeys(task[0] for task in wanted):
+    for name in dict.fromkeys(task[0] for task in todo):
         if name not in HERE:
             try:
                 SETTINGS[name].load(0, 0.0)
@@ -643,9 +641,9 @@ def main(argv):
     )
     rows = read_runs(path)
     check_lengths(wanted, rows, path)
-    check_data(wanted)
     known = {(row["setting"], row["method"], int(row["seed"])) for row in rows}
     todo = [task for task in wanted if task[:3] not in known]
+    check_data(todo)
     print(f"{len(wanted):,} runs, of which {len(todo):,} are to be made")
     os.makedirs(FLAGS.output_dir, exist_ok=True)
     begin = time.monotonic()

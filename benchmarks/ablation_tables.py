@@ -65,12 +65,9 @@ def read(path, names):
     with open(path, newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for column in COLUMNS:
-                name = row["method"]
-                if column != "accuracy":
-                    name = f"{name}:{column}"
-                    if name not in names:
-                        continue
-                if row.get(column):
+                usual = column == "accuracy"
+                name = row["method"] + ("" if usual else f":{column}")
+                if (usual or name in names) and row.get(column):
                     seeds = found[row["setting"]][name]
                     seeds[int(row["seed"])] = float(row[column])
     return {name: found[name] for name in sorted(found, key=by_kind)}

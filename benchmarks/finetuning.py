@@ -26,6 +26,7 @@ from mpl_keras import (
     finetune,
     pipeline,
     recipes,
+    wide_resnet,
 )
 
 FLAGS = flags.FLAGS
@@ -38,8 +39,7 @@ NETWORKS = {"plain": False, "with BatchNorm": True}
 
 def make_net(batch_norm, weight_decay):
     """Two convolutions and a dense layer."""
-    # Its gradient is twice its factor times the weight.
-    decay = keras.regularizers.L2(weight_decay / 2)
+    decay = wide_resnet.regularizer(weight_decay)
     layers = [keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255)]
     for filters in (12, 24):
         layers.append(

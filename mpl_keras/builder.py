@@ -114,7 +114,7 @@ def _check(changes):
             arguments.number(name, value)  # negative ones are for ablations
         elif name in _SHARES:
             arguments.number(name, value, 0, below=1)
-        elif name in _FRACTIONS or name == "threshold":
+        elif name in _FRACTIONS:
             arguments.number(name, value, 0, most=1)
         elif name in _NUMBERS:
             arguments.number(name, value, 0)
@@ -142,7 +142,7 @@ _SHARES = (
     "label_smoothing",
     "ema_momentum",
 )
-_FRACTIONS = ("student_final_fraction",)
+_FRACTIONS = ("student_final_fraction", "threshold")
 _NUMBERS = (
     "teacher_learning_rate",
     "student_learning_rate",
