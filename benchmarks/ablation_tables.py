@@ -2,8 +2,13 @@
 
     python benchmarks/ablation_tables.py ablation
 
-Reads OUTPUT_DIR/runs.csv; writes table.md, differences.csv and differences.png
-beside it. A difference is that of two methods with the same seed; its 95 %
+reads ablation/runs.csv, and writes table.md, differences.csv and
+differences.png beside it. Of files, several of which are taken together, the
+tables are printed and nothing is written:
+
+    python benchmarks/ablation_tables.py --seeds=20:40 one.csv another.csv
+
+A difference is that of two methods with the same seed; its 95 %
 interval and p-value are those of the paired t-test, and p-values are corrected
 (Holm, 1979) over what is compared together: the settings of two methods, or the
 forms of feedback in one setting. The interval that is called corrected is the
@@ -35,9 +40,14 @@ flags.DEFINE_list(
         *("mpl:teacher-uda", "mpl:teacher-uda_time"),
         *("mpl:teacher-uda_aligned", "mpl:teacher-uda_aligned_time"),
     ],
-    "Pairs of methods, ONE-OTHER, each METHOD or METHOD:COLUMN.",
+    "Pairs of methods, ONE-OTHER, each METHOD, which is its averaged network, "
+    "METHOD:as_trained or METHOD:teacher.",
+)
+flags.DEFINE_string(
+    "seeds", None, "From:to, the second not included; by default all."
 )
 COLUMNS = ("accuracy", "as_trained", "teacher")
+NEEDED = {"setting", "method", "seed", "accuracy"}
 # What is compared with MPL without feedback where there are several of them.
 FORMS = (
     *("mpl", "loss_difference", "cosine", "per_example", "weak_meta"),
@@ -56,21 +66,31 @@ HEAD = (
 )
 
 
-def read(path, names):
+def read(paths, names, seeds):
     """Accuracies by setting and method, each a dict by seed.
 
     Methods are by their averaged network; METHOD:COLUMN where it is in `names`.
     """
     found = collections.defaultdict(lambda: collections.defaultdict(dict))
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            for column in COLUMNS:
-                usual = column == "accuracy"
-                name = row["method"] + ("" if usual else f":{column}")
-                if (usual or name in names) and row.get(column):
-                    seeds = found[row["setting"]][name]
-                    seeds[int(row["seed"])] = float(row[column])
+    for path in paths:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = csv.DictReader(file)
+            if not NEEDED <= set(rows.fieldnames or ()):
+                sys.exit(f"{path} must have columns {', '.join(NEEDED)}")
+            for row in rows:
+                if seeds is None or int(row["seed"]) in seeds:
+                    add(found, row, names)
     return {name: found[name] for name in sorted(found, key=by_kind)}
+
+
+def add(found, row, names):
+    """Puts the accuracies of a run where they belong."""
+    for column in COLUMNS:
+        usual = column == "accuracy"
+        name = row["method"] + ("" if usual else f":{column}")
+        if (usual or name in names) and row.get(column):
+            of_seeds = found[row["setting"]][name]
+            of_seeds[int(row["seed"])] = float(row[column])
 
 
 def by_kind(setting):
@@ -100,6 +120,19 @@ def asked_pairs():
     return pairs
 
 
+def asked_seeds():
+    """Of --seeds, as a range; None is all."""
+    if FLAGS.seeds is None:
+        return None
+    found = re.fullmatch(r"(\d+):(\d+)", FLAGS.seeds)
+    if not found or int(found[1]) >= int(found[2]):
+        sys.exit(
+            "--seeds must be FROM:TO, such as 20:40 for 20 to 39. Received: "
+            f"{FLAGS.seeds}"
+        )
+    return range(int(found[1]), int(found[2]))
+
+
 def check_known(found, pairs):
     """Raises for a method that was asked for and that no run is of."""
     known = sorted({name for methods in found.values() for name in methods})
@@ -107,7 +140,8 @@ def check_known(found, pairs):
     if missing and FLAGS["comparisons"].present:
         sys.exit(
             f"--comparisons: there are runs of {', '.join(known)}, not of "
-            f"{' and '.join(sorted(missing))}; nothing was written"
+            f"{' and '.join(sorted(missing))}; after METHOD: comes teacher or "
+            "as_trained, or nothing; nothing was written"
         )
 
 
@@ -275,17 +309,16 @@ def write_differences(folder, comparisons):
 
 
 def main(argv):
-    """Reads the runs, writes the tables."""
-    if len(argv) != 2 or not os.path.isfile(f"{argv[1]}/runs.csv"):
-        sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it")
-    folder = argv[1]
+    """Reads the runs, prints the tables, writes those of a folder."""
+    folder = argv[1] if len(argv) == 2 and os.path.isdir(argv[1]) else None
+    paths = [os.path.join(folder, "runs.csv")] if folder else argv[1:]
+    if not paths or not all(map(os.path.isfile, paths)):
+        sys.exit(f"usage: {argv[0]} FOLDER, with runs.csv in it, or FILES")
     pairs = asked_pairs()
-    found = read(
-        os.path.join(folder, "runs.csv"),
-        {name for pair in pairs for name in pair},
-    )
+    names = {name for pair in pairs for name in pair}
+    found = read(paths, names, asked_seeds())
     if not found:
-        sys.exit(f"{folder}/runs.csv has no runs")
+        sys.exit(f"{' and '.join(paths)}: no runs")
     check_known(found, pairs)
     comparisons = {
         name: rows
@@ -293,11 +326,13 @@ def main(argv):
         if (rows := paired(found, family))
     }
     text = markdown(found, comparisons)
-    with open(os.path.join(folder, "table.md"), "w", encoding="utf-8") as file:
-        file.write(text)
-    if comparisons:
-        write_differences(folder, comparisons)
     print(text)
+    if folder:
+        path = os.path.join(folder, "table.md")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        if comparisons:
+            write_differences(folder, comparisons)
 
 
 if __name__ == "__main__":

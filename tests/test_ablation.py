@@ -97,10 +97,34 @@ def test_teachers_are_compared_too(tables, tmp_path):
         "wine,mpl,0,50,51,53\nwine,mpl,1,60,61,65\n"
         "wine,uda,0,52,52,\nwine,uda,1,61,61,\n"
     )
-    found = tables.read(tmp_path / "runs.csv", {"mpl:teacher", "uda"})
+    found = tables.read([tmp_path / "runs.csv"], {"mpl:teacher", "uda"}, None)
     assert set(found["wine"]) == {"mpl", "mpl:teacher", "uda"}
     (row,) = tables.paired(found, [("wine", "mpl:teacher", "uda")])
     assert (row["seeds"], row["difference"]) == (2, 2.5)
+
+
+def test_files_are_taken_together_and_seeds_chosen(tmp_path):
+    head = "setting,method,seed,accuracy\n"
+    for name, first in (("one", 0), ("another", 20)):
+        (tmp_path / f"{name}.csv").write_text(
+            head
+            + "".join(
+                f"wine,mpl,{seed},{seed}\nwine,uda,{seed},{2 * seed}\n"
+                for seed in range(first, first + 20)
+            )
+        )
+    done = scripts.run(
+        BENCHMARKS / "ablation_tables.py",
+        *(tmp_path / "one.csv", tmp_path / "another.csv"),
+        *("--seeds=18:24", "--comparisons=mpl-uda"),
+        true=True,
+    )
+    # Seeds 18 to 23: the mean of 0 - seed.
+    assert "| wine | 6 | -20.50 ± 0.76 |" in done.stdout
+    assert len(list(tmp_path.iterdir())) == 2
+    (tmp_path / "one.csv").write_text("setting,seed\nwine,0\n")
+    done = scripts.run(BENCHMARKS / "ablation_tables.py", tmp_path / "one.csv")
+    assert done.returncode == 1 and "must have columns" in done.stderr
 
 
 def test_cells_say_how_many_seeds_they_are_of(tables):
