@@ -284,12 +284,16 @@ _TABLE = dataclasses.replace(
     _DIGITS,
     steps=600,
     student_wait=100,
+    student_warmup_steps=None,
     teacher_learning_rate=0.1,
+    student_learning_rate=0.1,
     ema_momentum=0.99,
 )
 _MOONS = dataclasses.replace(
     _DIGITS,
     teacher_learning_rate=0.1,
+    student_learning_rate=0.1,
+    student_warmup_steps=None,
     unlabeled_batch_size=128,
     threshold=0.8,  # of two classes
 )
@@ -389,6 +393,9 @@ def make_model(setting, method, found, steps, seed):
         "warmup_steps": min(setting.recipe.warmup_steps, steps // 3),
         "student_wait": min(setting.recipe.student_wait, steps // 3),
     }
+    warmup = setting.recipe.student_warmup_steps
+    if warmup is not None:
+        changes["student_warmup_steps"] = min(warmup, steps // 3)
     if method.final_fraction is not None:
         changes["student_final_fraction"] = method.final_fraction
     if method.number is not None and method.kind != "mpl":
@@ -542,7 +549,10 @@ def tasks():
         sys.exit(f"--steps must be a multiple of 50. Received: {FLAGS.steps}")
     found = re.fullmatch(r"(\d+):(\d+)", FLAGS.seeds)
     if not found or int(found[1]) >= int(found[2]):
-        sys.exit(f"--seeds must be FROM:TO. Received: {FLAGS.seeds}")
+        sys.exit(
+            "--seeds must be FROM:TO, such as 0:20 for 0 to 19. Received: "
+            f"{FLAGS.seeds}"
+        )
     return [
         (setting, method, seed, FLAGS.steps, FLAGS.validation)
         for seed in range(int(found[1]), int(found[2]))

@@ -63,7 +63,7 @@ flags.DEFINE_integer("steps", 1500, "Training steps.", lower_bound=1)
 flags.DEFINE_integer("labeled_batch_size", 32, "Labeled images per step.")
 flags.DEFINE_integer("unlabeled_batch_size", 64, "Unlabeled ones per step.")
 flags.DEFINE_float("teacher_learning_rate", 0.3, "Peak; for single nets too.")
-flags.DEFINE_float("student_learning_rate", 0.1, "Peak of the student's.")
+flags.DEFINE_float("student_learning_rate", 0.2, "Peak of the student's.")
 flags.DEFINE_float(
     "student_final_fraction",
     0.5,
@@ -72,6 +72,12 @@ flags.DEFINE_float(
     upper_bound=1,
 )
 flags.DEFINE_integer("student_wait", 200, "Steps before the student starts.")
+flags.DEFINE_integer(
+    "student_warmup_steps",
+    400,
+    "Steps over which the student's rate then grows.",
+    lower_bound=1,
+)
 flags.DEFINE_float("consistency_weight", 3.0, "Weight of UDA's consistency.")
 flags.DEFINE_float("ema_momentum", 0.995, "Of the averaged networks.")
 flags.DEFINE_string("output_dir", "digits_results", "Where results go.")
@@ -99,9 +105,9 @@ def make_net():
     )
 
 
-def make_optimizer(learning_rate, wait=0, final_fraction=0.0):
+def make_optimizer(learning_rate, warmup=100, wait=0, final_fraction=0.0):
     """SGD with warm-up and cosine decay, after some steps of waiting."""
-    warmup = min(100, FLAGS.steps // 3)
+    warmup = min(warmup, FLAGS.steps // 3)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         max(FLAGS.steps - wait - warmup, 1),
@@ -162,7 +168,10 @@ def make_model(method, seed):
     model.compile(
         teacher_optimizer=teacher_optimizer,
         student_optimizer=make_optimizer(
-            FLAGS.student_learning_rate, wait, FLAGS.student_final_fraction
+            FLAGS.student_learning_rate,
+            FLAGS.student_warmup_steps,
+            wait,
+            FLAGS.student_final_fraction,
         ),
         metrics=["accuracy"],
     )

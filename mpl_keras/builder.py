@@ -31,7 +31,7 @@ FEEDBACKS = {
 def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
     """A recipe with changes, and what follows from them.
 
-    With the steps, warm-up, the student's wait and the ramp of the consistency
+    With the steps, warm-ups, the student's wait and the ramp of the consistency
     grow or shrink. With the labeled batch, the unlabeled one and the learning
     rates do. With another feedback come its own weight, normalization and
     kind of pseudo labels. What is given itself stays as it is given.
@@ -59,8 +59,9 @@ def adapt(recipe: recipes.Recipe, **changes: Any) -> recipes.Recipe:
     _check(changes)
     follows = {}
     stretch = changes.get("steps", recipe.steps) / recipe.steps
-    for name in ("warmup_steps", "student_wait", "consistency_ramp_steps"):
-        follows[name] = round(stretch * getattr(recipe, name))
+    for name in _STRETCHED:
+        steps = getattr(recipe, name)
+        follows[name] = None if steps is None else round(stretch * steps)
     batch = changes.get("labeled_batch_size", recipe.labeled_batch_size)
     batch /= recipe.labeled_batch_size
     follows["unlabeled_batch_size"] = max(
@@ -129,12 +130,13 @@ _AT_LEAST_ONE = (
     "steps",
     "finetune_batch_size",
 )
-_STEPS = (
+_STRETCHED = (
     "warmup_steps",
     "student_wait",
+    "student_warmup_steps",
     "consistency_ramp_steps",
-    "finetune_steps",
 )
+_STEPS = (*_STRETCHED, "finetune_steps")
 _SHARES = (
     "momentum",
     "teacher_dropout",
@@ -286,12 +288,14 @@ def make_optimizer(
     """
     arguments.choice("role", role, ("teacher", "student"))
     learning_rate = getattr(recipe, f"{role}_learning_rate")
-    wait, alpha = 0, 0.0
+    wait, warmup, alpha = 0, recipe.warmup_steps, 0.0
     if role == "student":
         wait = min(recipe.student_wait, recipe.steps - 1)
         alpha = recipe.student_final_fraction
+        if recipe.student_warmup_steps is not None:
+            warmup = recipe.student_warmup_steps
     left = recipe.steps - wait
-    warmup = min(recipe.warmup_steps, left - 1)
+    warmup = min(warmup, left - 1)
     if warmup > 0:
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,

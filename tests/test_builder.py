@@ -19,7 +19,8 @@ def test_nothing_changes_without_changes():
 def test_schedules_follow_the_steps():
     recipe = builder.adapt(CIFAR, steps=3000, student_wait=7)
     assert recipe.warmup_steps == 50 and recipe.consistency_ramp_steps == 50
-    assert recipe.student_wait == 7
+    assert recipe.student_wait == 7 and recipe.student_warmup_steps is None
+    assert builder.adapt(DIGITS, steps=750).student_warmup_steps == 200
     assert recipe.teacher_learning_rate == CIFAR.teacher_learning_rate
 
 
@@ -54,6 +55,7 @@ def test_another_feedback_comes_with_what_it_needs():
         (dict(unlabeled_batch_size=0), "`unlabeled_batch_size` must"),
         (dict(feedback="hyper"), "`feedback` must be one of .*'hyper'"),
         (dict(student_final_fraction=2), "`student_final_fraction` must"),
+        (dict(student_warmup_steps=-1), "`student_warmup_steps` must"),
     ],
 )
 def test_errors_of_changes(changes, message):
@@ -61,11 +63,19 @@ def test_errors_of_changes(changes, message):
         builder.adapt(CIFAR, **changes)
 
 
-def test_learning_rates_over_the_steps():
+@pytest.mark.parametrize(
+    "warmup, student",
+    [
+        (100, [0, 0, 0.1, 0.2, 0.2 * (0.25 + 0.75 / 2), 0.05]),
+        (400, [0, 0, 0.025, 0.05, 0.05 + 0.15 * 0.75, 0.05]),
+    ],
+)
+def test_learning_rates_over_the_steps(warmup, student):
     recipe = builder.adapt(
         DIGITS,
         student_wait=200,
         warmup_steps=100,
+        student_warmup_steps=warmup,
         student_learning_rate=0.2,
         student_final_fraction=0.25,
     )
@@ -78,8 +88,6 @@ def test_learning_rates_over_the_steps():
             values.append(float(optimizer.learning_rate))
         return values
 
-    middle = 0.2 * (0.25 + 0.75 / 2)
-    student = [0, 0, 0.1, 0.2, middle, 0.05]
     assert rates("student") == pytest.approx(student, abs=1e-6)
     teacher = rates("teacher")
     assert teacher[0] == 0 and teacher[-1] == pytest.approx(0, abs=1e-6)

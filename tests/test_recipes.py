@@ -89,9 +89,10 @@ SETTINGS = {
         "unlabeled_batch_size": 64,
         "steps": 1500,
         "teacher_learning_rate": 0.3,
-        "student_learning_rate": 0.1,
+        "student_learning_rate": 0.2,
         "warmup_steps": 100,
         "student_wait": 200,
+        "student_warmup_steps": 400,
         "clip_norm": 1,
         "weight_decay": 5e-4,
         "ema_momentum": 0.995,
@@ -239,7 +240,8 @@ def test_a_name_in_place_of_a_recipe():
 @pytest.mark.parametrize("name", recipes.names())
 def test_what_recipes_name_exists(name):
     recipe = get(name)
-    assert recipe.steps > recipe.student_wait + recipe.warmup_steps
+    warmup = recipe.student_warmup_steps or recipe.warmup_steps
+    assert recipe.steps > recipe.student_wait + warmup
     losses.ConsistencyLoss(
         recipe.temperature, recipe.threshold, mask_on=recipe.mask_on
     )
