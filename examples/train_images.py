@@ -191,7 +191,7 @@ OVERRIDES = {
     "student_learning_rate": "The same of the student.",
     "warmup_steps": "Steps in which learning rates grow.",
     "student_wait": "Steps before the student starts.",
-    "student_warmup_steps": "The same of the student's; by default as long.",
+    "student_warmup_steps": "In which the student's grows; by default as many.",
     "student_final_fraction": "What the student's rate falls to, of its peak.",
     "clip_norm": "Largest norm of a gradient.",
     "weight_decay": "Factor of the weights in their gradients.",
