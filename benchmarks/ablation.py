@@ -280,20 +280,17 @@ class Setting:
 
 
 _DIGITS = recipes.get("digits")
-_TABLE = dataclasses.replace(
+_SLOWER = dataclasses.replace(  # what is no image
     _DIGITS,
-    steps=600,
-    student_wait=100,
-    student_warmup_steps=None,
     teacher_learning_rate=0.1,
     student_learning_rate=0.1,
-    ema_momentum=0.99,
+    student_warmup_steps=None,
+)
+_TABLE = dataclasses.replace(
+    _SLOWER, steps=600, student_wait=100, ema_momentum=0.99
 )
 _MOONS = dataclasses.replace(
-    _DIGITS,
-    teacher_learning_rate=0.1,
-    student_learning_rate=0.1,
-    student_warmup_steps=None,
+    _SLOWER,
     unlabeled_batch_size=128,
     threshold=0.8,  # of two classes
 )
@@ -387,15 +384,12 @@ def make_net(setting, found, role):
 def make_model(setting, method, found, steps, seed):
     """A compiled model; the same initial weights for the same seed."""
     keras.utils.set_random_seed(seed)
-    changes = {
-        "steps": steps,
-        # Where the script is tried with few steps.
-        "warmup_steps": min(setting.recipe.warmup_steps, steps // 3),
-        "student_wait": min(setting.recipe.student_wait, steps // 3),
-    }
-    warmup = setting.recipe.student_warmup_steps
-    if warmup is not None:
-        changes["student_warmup_steps"] = min(warmup, steps // 3)
+    changes = {"steps": steps}
+    # Where the script is tried with few steps.
+    for name in ("warmup_steps", "student_wait", "student_warmup_steps"):
+        wanted = getattr(setting.recipe, name)
+        if wanted is not None:
+            changes[name] = min(wanted, steps // 3)
     if method.final_fraction is not None:
         changes["student_final_fraction"] = method.final_fraction
     if method.number is not None and method.kind != "mpl":

@@ -47,7 +47,7 @@ flags.DEFINE_string(
     "seeds", None, "From:to, the second not included; by default all."
 )
 COLUMNS = ("accuracy", "as_trained", "teacher")
-NEEDED = {"setting", "method", "seed", "accuracy"}
+NEEDED = ("setting", "method", "seed", "accuracy")
 # What is compared with MPL without feedback where there are several of them.
 FORMS = (
     *("mpl", "loss_difference", "cosine", "per_example", "weak_meta"),
@@ -75,7 +75,7 @@ def read(paths, names, seeds):
     for path in paths:
         with open(path, newline="", encoding="utf-8") as file:
             rows = csv.DictReader(file)
-            if not NEEDED <= set(rows.fieldnames or ()):
+            if not set(NEEDED) <= set(rows.fieldnames or ()):
                 sys.exit(f"{path} must have columns {', '.join(NEEDED)}")
             for row in rows:
                 if seeds is None or int(row["seed"]) in seeds:
