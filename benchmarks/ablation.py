@@ -44,16 +44,7 @@ from absl import app, flags
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import (
-    augment,
-    backbones,
-    builder,
-    data,
-    export,
-    feedback,
-    recipes,
-    wide_resnet,
-)
+from mpl_keras import augment, datasets, feedback, files, networks, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -235,7 +226,7 @@ def table(load, per_class, seed, aside):
     labeled = np.concatenate(
         [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
     )
-    return data.from_arrays(
+    return datasets.from_arrays(
         x[labeled],
         y[labeled],
         x[train],
@@ -352,14 +343,14 @@ def make_net(setting, found, role):
     """A network from examples to logits."""
     recipe, shape = setting.recipe, found.unlabeled.shape[1:]
     if setting.layers is None:
-        return backbones.make(
+        return networks.make(
             recipe.backbone,
             shape,
             found.num_classes,
             dropout=getattr(recipe, f"{role}_dropout"),
             weight_decay=recipe.weight_decay,
         )
-    decay = wide_resnet.regularizer(recipe.weight_decay)
+    decay = networks.regularizer(recipe.weight_decay)
     hidden = {
         "activation": "relu",
         "kernel_initializer": "he_normal",
@@ -399,12 +390,12 @@ def make_model(setting, method, found, steps, seed):
     recipe = dataclasses.replace(setting.recipe, **changes)
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
-    common = builder.own_loss(
+    common = recipes.own_loss(
         recipe,
         supervised=method.kind == "supervised",
         distribution_alignment="uniform" if method.aligned else None,
     )
-    optimizer = builder.make_optimizer(recipe, "teacher")
+    optimizer = recipes.make_optimizer(recipe, "teacher")
     if method.kind != "mpl":
         model = mpl_keras.UDA(teacher, **common)
         model.compile(optimizer, steps_per_execution=50)
@@ -426,7 +417,7 @@ def make_model(setting, method, found, steps, seed):
     )
     model.compile(
         teacher_optimizer=optimizer,
-        student_optimizer=builder.make_optimizer(recipe, "student"),
+        student_optimizer=recipes.make_optimizer(recipe, "student"),
         steps_per_execution=50,
     )
     return model
@@ -616,7 +607,7 @@ def read_runs(path):
     if rows and tuple(rows[0]) != COLUMNS:
         sys.exit(f"{path} has other columns: {', '.join(rows[0])}")
     if len(text) != text.rfind("\n") + 1:
-        export.write_whole(path, export.text_writer("\n".join(lines) + "\n"))
+        files.write_whole(path, files.text_writer("\n".join(lines) + "\n"))
     return rows
 
 

@@ -18,13 +18,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from absl import app, flags
 
-from mpl_keras import backup, builder, data, pipeline, recipes
+from mpl_keras import callbacks, datasets, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("backups", 10, "How many are timed.", lower_bound=1)
 
 
-class Timed(backup.Backup):
+class Timed(callbacks.Backup):
     """Times each call that the training waits for, and each file."""
 
     def __init__(self, folder):
@@ -48,9 +48,9 @@ def main(argv):
     del argv
     random = np.random.default_rng(0)
     x = random.integers(0, 255, (40, 32, 32, 3)).astype("uint8")
-    images = data.from_arrays(x, np.arange(40) % 10, x, num_classes=10)
+    images = datasets.from_arrays(x, np.arange(40) % 10, x, num_classes=10)
     recipe = recipes.get("cifar10_4000")
-    model = builder.make_model(recipe, (32, 32, 3), 10)
+    model = recipes.make_model(recipe, (32, 32, 3), 10)
     train = pipeline.training_dataset(
         images, 2, 4, steps_per_epoch=FLAGS.backups
     )

@@ -97,7 +97,7 @@ def feed(folder):
     )
     train = pipeline.training_dataset(data, 10, FLAGS.batch_size)
     begin = time.perf_counter()
-    for _ in train.take(train.steps_per_epoch):
+    for _ in train.take(train.stream.steps_per_epoch):
         pass
     seconds = time.perf_counter() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

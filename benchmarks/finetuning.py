@@ -20,13 +20,12 @@ from absl import app, flags
 
 from mpl_keras import (
     MetaPseudoLabels,
-    builder,
     datasets,
     feedback,
     finetune,
+    networks,
     pipeline,
     recipes,
-    wide_resnet,
 )
 
 FLAGS = flags.FLAGS
@@ -39,7 +38,7 @@ NETWORKS = {"plain": False, "with BatchNorm": True}
 
 def make_net(batch_norm, weight_decay):
     """Two convolutions and a dense layer."""
-    decay = wide_resnet.regularizer(weight_decay)
+    decay = networks.regularizer(weight_decay)
     layers = [keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255)]
     for filters in (12, 24):
         layers.append(
@@ -63,18 +62,18 @@ def make_net(batch_norm, weight_decay):
 def trained(batch_norm, num_labeled, seed):
     """A trained model, and its data."""
     data = datasets.digits(num_labeled, seed=seed, dtype="uint8")
-    recipe = builder.adapt(recipes.get("digits"), steps=FLAGS.steps)
+    recipe = recipes.adapt(recipes.get("digits"), steps=FLAGS.steps)
     keras.utils.set_random_seed(seed)
     model = MetaPseudoLabels(
         make_net(batch_norm, recipe.weight_decay),
         make_net(batch_norm, recipe.weight_decay),
         feedback=feedback.HypergradientFeedback(recipe.feedback_weight),
         seed=seed,
-        **builder.own_loss(recipe),
+        **recipes.own_loss(recipe),
     )
     model.compile(
-        teacher_optimizer=builder.make_optimizer(recipe, "teacher"),
-        student_optimizer=builder.make_optimizer(recipe, "student"),
+        teacher_optimizer=recipes.make_optimizer(recipe, "teacher"),
+        student_optimizer=recipes.make_optimizer(recipe, "student"),
         metrics=["accuracy"],
         steps_per_execution=50,
     )

@@ -49,21 +49,14 @@ def work(folder):
         names = [f"CPU:{number}" for number in range(FLAGS.replicas)]
         scope = tf.distribute.MirroredStrategy(names).scope()
 
-    from mpl_keras import (
-        backup,
-        builder,
-        datasets,
-        distribution,
-        pipeline,
-        recipes,
-    )
+    from mpl_keras import callbacks, datasets, distribute, pipeline, recipes
 
     data = datasets.digits(20, dtype="uint8")
-    recipe = builder.adapt(
+    recipe = recipes.adapt(
         recipes.get("digits"), steps=FLAGS.steps, student_dropout=0.1
     )
     with scope:
-        model = builder.make_model(recipe, (8, 8, 1), 10)
+        model = recipes.make_model(recipe, (8, 8, 1), 10)
         model.compile(
             model.teacher_optimizer,
             model.optimizer,
@@ -71,7 +64,7 @@ def work(folder):
             steps_per_execution=FLAGS.steps_per_execution,
         )
     train = pipeline.training_dataset(data, 32, 64, steps_per_epoch=40)
-    saver = backup.Backup(f"{folder}/backups", every=FLAGS.every)
+    saver = callbacks.Backup(f"{folder}/backups", every=FLAGS.every)
     history = model.fit(
         train,
         epochs=FLAGS.steps // 40,
@@ -79,7 +72,7 @@ def work(folder):
         callbacks=[saver],
         verbose=0,
     ).history
-    arrays = [v.numpy() for v in distribution.state_variables(model)]
+    arrays = [v.numpy() for v in distribute.state_variables(model)]
     arrays += [np.array(history[name]) for name in sorted(history)]
     np.savez(f"{folder}/half.npz", *arrays)
     os.replace(f"{folder}/half.npz", f"{folder}/done.npz")

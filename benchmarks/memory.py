@@ -17,7 +17,7 @@ import keras
 from absl import app, flags
 
 import mpl_keras
-from mpl_keras import backup, datasets, pipeline
+from mpl_keras import callbacks, datasets, pipeline
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("steps", 20_000, "Of the training.", lower_bound=4000)
@@ -83,7 +83,7 @@ def main(argv):
             train,
             epochs=FLAGS.steps // 500,
             validation_data=data.test,
-            callbacks=[backup.Backup(folder, every=500), watch],
+            callbacks=[callbacks.Backup(folder, every=500), watch],
             verbose=0,
         )
     first, last = watch.sizes[FLAGS.first], watch.sizes[FLAGS.steps]

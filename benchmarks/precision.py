@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from absl import app, flags
 
-from mpl_keras import builder, datasets, pipeline, recipes
+from mpl_keras import datasets, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("seeds", 3, "0, 1, ...", lower_bound=1)
@@ -31,8 +31,8 @@ def accuracy(policy, seed):
     """Of one training, in %, and the steps that were undone."""
     keras.config.set_dtype_policy(policy)
     data = datasets.digits(FLAGS.num_labeled, seed=seed, dtype="uint8")
-    recipe = builder.adapt(recipes.get("digits"), steps=FLAGS.steps)
-    model = builder.make_model(
+    recipe = recipes.adapt(recipes.get("digits"), steps=FLAGS.steps)
+    model = recipes.make_model(
         recipe, (8, 8, 1), 10, seed=seed, jit_compile=FLAGS.jit_compile
     )
     train = pipeline.training_dataset(

@@ -20,21 +20,14 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from mpl_keras import (
-    backbones,
-    classifiers,
-    conversion,
-    datasets,
-    prediction,
-    serving,
-)
+from mpl_keras import datasets, export, networks
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("images", 10_000, "Files.", 100)
 flags.DEFINE_integer("size", 32, "Pixels of the square.", 8)
 flags.DEFINE_string("backbone", "wide_resnet_28_2", "Of mpl_keras.backbones.")
 flags.DEFINE_enum(
-    "format", "tf_saved_model", conversion.FORMATS, "Of the classifier."
+    "format", "tf_saved_model", export.FORMATS, "Of the classifier."
 )
 flags.DEFINE_integer("repeats", 3, "Of both.", 1)
 flags.DEFINE_integer("batch_size", 256, "Images classified at once.", 1)
@@ -70,12 +63,12 @@ def make_images():
 
 def make_classifier(folder, images):
     """An exported network with random weights."""
-    network = backbones.make(FLAGS.backbone, images.shape[1:], 10)
+    network = networks.make(FLAGS.backbone, images.shape[1:], 10)
     labels = np.arange(100) % 10
     data = datasets.from_arrays(images[:100], labels, images[100:400])
-    path = os.path.join(folder, "model" + conversion.suffix(FLAGS.format))
-    serving.write_classifier(network, path, data, format=FLAGS.format)
-    return classifiers.load(path)
+    path = os.path.join(folder, "model" + export.suffix(FLAGS.format))
+    export.write_classifier(network, path, data, format=FLAGS.format)
+    return export.load(path)
 
 
 def main(argv):
@@ -96,7 +89,7 @@ def main(argv):
             bare = len(images) / (time.perf_counter() - begin)
             begin = time.perf_counter()
             found = list(
-                prediction.predict_files(classifier, paths, FLAGS.batch_size)
+                export.predict_files(classifier, paths, FLAGS.batch_size)
             )
             files = len(paths) / (time.perf_counter() - begin)
             errors = sum(bool(one.error) for one in found)

@@ -55,11 +55,12 @@ def keras_candidate(batch_size, unlabeled, feedback, precision="float32"):
     import numpy as np
     import tensorflow as tf
 
-    from mpl_keras import batch_norm, builder, recipes
+    from mpl_keras import recipes
+    from mpl_keras.networks import batch_norm
 
     before = memory()
     keras.config.set_dtype_policy(precision)
-    recipe = builder.adapt(
+    recipe = recipes.adapt(
         recipes.get("cifar10_4000"),
         labeled_batch_size=batch_size,
         unlabeled_batch_size=unlabeled,
@@ -72,7 +73,7 @@ def keras_candidate(batch_size, unlabeled, feedback, precision="float32"):
     # No schedules: the student moves from the first step on.
     recipe = dataclasses.replace(recipe, warmup_steps=0, student_wait=0)
     begin = time.perf_counter()
-    model = builder.make_model(recipe, (32, 32, 3), 10, jit_compile=False)
+    model = recipes.make_model(recipe, (32, 32, 3), 10, jit_compile=False)
     random = np.random.RandomState(0)
 
     def images(count):

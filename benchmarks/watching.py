@@ -18,16 +18,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import matplotlib.figure  # noqa: F401  as by whoever draws results later
 from absl import app, flags
 
-from mpl_keras import builder, datasets, pipeline, recipes, tensorboard
+from mpl_keras import callbacks, datasets, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("epochs", None, "By default the recipe's steps.")
 flags.DEFINE_integer("steps_per_epoch", 100, "Steps in each.", lower_bound=1)
 flags.DEFINE_integer("num_labeled", 20, "Labeled images.", lower_bound=10)
-flags.DEFINE_enum("method", "mpl", builder.METHODS, "What is trained with.")
+flags.DEFINE_enum("method", "mpl", recipes.METHODS, "What is trained with.")
 
 
-class Timed(tensorboard.TensorBoard):
+class Timed(callbacks.TensorBoard):
     """Adds up the time in all of its hooks, and that in pictures."""
 
     def __init__(self, *args, **kwargs):
@@ -65,7 +65,7 @@ def main(argv):
         num_labeled=FLAGS.num_labeled, dtype="uint8", validation_fraction=0.2
     )
     recipe = recipes.get("digits")
-    model = builder.make_model(recipe, (8, 8, 1), 10, method=FLAGS.method)
+    model = recipes.make_model(recipe, (8, 8, 1), 10, method=FLAGS.method)
     train = pipeline.training_dataset(
         data,
         recipe.labeled_batch_size,

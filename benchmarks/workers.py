@@ -55,14 +55,14 @@ def make_net():
 
 def work(folder):
     """One worker's training, which goes on from what is in the folder."""
-    from mpl_keras import cluster
+    from mpl_keras import distribute
 
-    strategy = cluster.make_strategy()
+    strategy = distribute.make_strategy()
 
     import keras
 
     import mpl_keras
-    from mpl_keras import backup, datasets, distribution, pipeline
+    from mpl_keras import callbacks, datasets, distribute, pipeline
 
     keras.utils.set_random_seed(0)
     data = datasets.digits(20)
@@ -85,10 +85,10 @@ def work(folder):
             train,
             epochs=FLAGS.steps // 10,
             validation_data=data.test,
-            callbacks=[backup.Backup(f"{folder}/backups", every=4)],
+            callbacks=[callbacks.Backup(f"{folder}/backups", every=4)],
             verbose=0,
         )
-    except distribution.WorkerLost as error:
+    except distribute.WorkerLost as error:
         print(error)
         sys.exit(error.exit_code)
     index = int(os.environ.get("WORKER", 0))

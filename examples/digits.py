@@ -25,7 +25,7 @@ import numpy as np
 from absl import app, flags, logging
 
 import mpl_keras
-from mpl_keras import export, feedback, losses, schedules
+from mpl_keras import feedback, files, losses, schedules
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -332,7 +332,7 @@ def check_flags(argv):
         seeds = [int(seed) for seed in FLAGS.seeds]
         for seed in seeds:
             mpl_keras.datasets.digits(FLAGS.num_labeled, seed)
-        export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+        files.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
     except (ValueError, OSError) as error:
         sys.exit(f"{argv[0]}: {error}")
     return seeds, sorted(set(FLAGS.methods), key=METHODS.index)

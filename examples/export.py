@@ -19,14 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 from absl import app, flags, logging
 
-from mpl_keras import (
-    arguments,
-    conversion,
-    datasets,
-    export,
-    runs,
-    serving,
-)
+from mpl_keras import datasets, export, files, runs
+from mpl_keras.checks import arguments
 
 NAME = os.path.basename(__file__)
 # Files of a run by what they hold, the first that is there.
@@ -41,7 +35,7 @@ LABELS = {"student": "averaged student", "network": "averaged network"}
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "formats", ["tf_saved_model"], f"Of {', '.join(conversion.FORMATS)}."
+    "formats", ["tf_saved_model"], f"Of {', '.join(export.FORMATS)}."
 )
 flags.DEFINE_enum(
     "network",
@@ -86,15 +80,15 @@ def targets(stem):
     """Path to write for each format; raises if one is taken or unknown."""
     paths = {}
     for format in dict.fromkeys(FLAGS.formats):
-        if format not in conversion.FORMATS:
+        if format not in export.FORMATS:
             raise ValueError(
-                f"--formats must be of {', '.join(conversion.FORMATS)}. "
+                f"--formats must be of {', '.join(export.FORMATS)}. "
                 f"Received: {format}"
             )
         name = f"{stem}_int8" if format == "litert_int8" else stem
-        path = os.path.join(FLAGS.output_dir, name + conversion.suffix(format))
-        conversion.check_format(format, path)
-        export.check_free(path, FLAGS.overwrite)
+        path = os.path.join(FLAGS.output_dir, name + export.suffix(format))
+        export.check_format(format, path)
+        files.check_free(path, FLAGS.overwrite)
         paths[format] = path
     return paths
 
@@ -135,7 +129,7 @@ def main(argv):
         failed = []
         for format, target in paths.items():
             try:
-                check = serving.write_classifier(
+                check = export.write_classifier(
                     network,
                     target,
                     data,

@@ -17,13 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags, logging
 
-from mpl_keras import (
-    arguments,
-    classifiers,
-    export,
-    folder_files,
-    prediction,
-)
+from mpl_keras import export, files
+from mpl_keras.checks import arguments
+from mpl_keras.datasets import folder_files
 
 NAME = os.path.basename(__file__)
 FLAGS = flags.FLAGS
@@ -78,7 +74,7 @@ def write_table(path, classifier, folder, paths):
     ) as file:
         writer = csv.writer(file)
         writer.writerow(head)
-        for path, probabilities, error in prediction.predict_files(
+        for path, probabilities, error in export.predict_files(
             classifier, paths, FLAGS.batch_size
         ):
             label, row = "", ["", ""]
@@ -147,11 +143,11 @@ def main(argv):
             raise FileNotFoundError(
                 f"FOLDER must be a folder or an image. Received: {folder}"
             )
-        export.check_free(FLAGS.output, FLAGS.overwrite)
-        classifier = classifiers.load(model)
+        files.check_free(FLAGS.output, FLAGS.overwrite)
+        classifier = export.load(model)
         paths = files_in(folder)
         found = []
-        export.write_whole(
+        files.write_whole(
             FLAGS.output,
             lambda path: found.append(
                 write_table(path, classifier, folder, paths)

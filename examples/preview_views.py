@@ -19,7 +19,8 @@ from absl import app, flags, logging
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import augment, images
+from mpl_keras import augment
+from mpl_keras.images import images
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402

@@ -33,7 +33,8 @@ from absl import app, flags, logging
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import augment, export, feedback, losses, schedules, tables
+from mpl_keras import augment, feedback, files, losses, schedules
+from mpl_keras.datasets import tables
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -297,7 +298,7 @@ def check_flags(argv):
         for table in found.values():
             for seed in seeds:
                 make_data(table, seed)
-        export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+        files.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
     except (ValueError, OSError) as error:
         sys.exit(f"{argv[0]}: {error}")
     return found, seeds, sorted(set(FLAGS.methods), key=METHODS.index)

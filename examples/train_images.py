@@ -38,25 +38,20 @@ import tensorflow as tf
 from absl import app, flags, logging
 
 from mpl_keras import (
-    arguments,
     augment,
-    backup,
-    builder,
     callbacks,
-    cluster,
     datasets,
-    distribution,
+    distribute,
+    evaluation,
     export,
+    files,
     finetune,
-    model_card,
     pipeline,
     recipes,
     report,
     runs,
-    samples,
-    serving,
-    tensorboard,
 )
+from mpl_keras.checks import arguments
 
 NAME = os.path.basename(__file__)
 # Without --recipe: the one for images up to so many pixels, with what is
@@ -107,7 +102,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "recipe", None, f"Where settings begin: {', '.join(recipes.names())}."
 )
-flags.DEFINE_enum("method", "mpl", builder.METHODS, "What to train with.")
+flags.DEFINE_enum("method", "mpl", recipes.METHODS, "What to train with.")
 flags.DEFINE_string("output_dir", None, "Where results go.", required=True)
 flags.DEFINE_bool("resume", False, "Go on with the run in --output_dir.")
 flags.DEFINE_bool(
@@ -140,7 +135,7 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "strategy",
     "auto",
-    cluster.STRATEGIES,
+    distribute.STRATEGIES,
     "Devices to train on; auto: all workers that TF_CONFIG or Slurm names, or "
     "all GPUs.",
 )
@@ -203,7 +198,7 @@ OVERRIDES = {
     "consistency_ramp_steps": "Steps in which it grows.",
     "temperature": "Of UDA's targets.",
     "threshold": "Confidence that UDA asks for.",
-    "feedback": f"To the teacher: {', '.join(builder.FEEDBACKS)} or none.",
+    "feedback": f"To the teacher: {', '.join(recipes.FEEDBACKS)} or none.",
     "feedback_weight": "Factor of the feedback.",
     "pseudo_label_view": "What the teacher labels: weak or strong.",
     "meta": "View of the labeled images that feedback is from: labeled (the "
@@ -228,7 +223,7 @@ for name, text in OVERRIDES.items():
 def given(name, recipe):
     """What a flag says, or else the recipe, or None."""
     if FLAGS[name].value is not None:
-        builder.adapt(recipes.get("digits"), **{name: FLAGS[name].value})
+        recipes.adapt(recipes.get("digits"), **{name: FLAGS[name].value})
         return FLAGS[name].value
     return recipe and getattr(recipe, name)
 
@@ -313,7 +308,7 @@ def shape_of(data):
 
 def adapted(recipe):
     """The recipe with what flags say."""
-    return builder.adapt(
+    return recipes.adapt(
         recipe, **{name: FLAGS[name].value for name in OVERRIDES}
     )
 
@@ -347,7 +342,7 @@ def describe(recipe, data, model, batches):
     count = len(data.unlabeled)
     shape = " x ".join(str(n) for n in shape_of(data))
     tests = [
-        f"{batches.num_examples:,} for {name}"
+        f"{batches.stream.num_examples:,} for {name}"
         for name, batches in (
             ("validation", data.validation),
             ("test", data.test),
@@ -368,7 +363,7 @@ def describe(recipe, data, model, batches):
         f"{model.averaged.count_params():,} parameters each\n"
         f"training   {recipe.steps:,} steps of {recipe.labeled_batch_size} "
         f"labeled and {recipe.unlabeled_batch_size} unlabeled images\n"
-        f"devices    {devices(model.distribute_strategy, batches.shards)}\n"
+        f"devices    {devices(model.distribute_strategy, batches.stream.shards)}\n"
         f"results    {FLAGS.output_dir}"
     )
     if data.validation is None and data.test is not None:
@@ -378,7 +373,7 @@ def describe(recipe, data, model, batches):
 def devices(strategy, shards):
     """What trains, in words."""
     count = strategy.num_replicas_in_sync
-    workers = distribution.num_workers(strategy)
+    workers = distribute.num_workers(strategy)
     text = f"{count} replica{'s' * (count > 1)}, {FLAGS.precision}"
     if workers > 1:
         text += f", in {workers} workers"
@@ -415,7 +410,7 @@ def make_batches(recipe, data):
 
 def train(recipe, data, batches, model, run):
     """Trains, from the last backup on where there is one."""
-    saver = backup.Backup(backup_folder(), FLAGS.backup_every, minutes=10)
+    saver = callbacks.Backup(backup_folder(), FLAGS.backup_every, minutes=10)
     first = []
     if run is not None:
         first = [callbacks.Progress(recipe.steps)]
@@ -424,12 +419,12 @@ def train(recipe, data, batches, model, run):
     try:
         model.fit(
             batches,
-            epochs=recipe.steps // batches.steps_per_epoch,
+            epochs=recipe.steps // batches.stream.steps_per_epoch,
             validation_data=data.validation or data.test,
             callbacks=[*first, saver],
             verbose=0,
         )
-    except distribution.WorkerLost as error:
+    except distribute.WorkerLost as error:
         lost(error)
     except (FloatingPointError, ValueError, OSError) as error:
         sys.exit(message(error))
@@ -440,10 +435,10 @@ def train(recipe, data, batches, model, run):
 
 def measuring(recipe, data, model):
     """What measures pseudo labels, of a few images that stay the same."""
-    workers = distribution.num_workers(model.distribute_strategy)
+    workers = distribute.num_workers(model.distribute_strategy)
     if FLAGS.method == "supervised" or workers > 1:
         return []
-    few = samples.probe(data, 1000)
+    few = evaluation.probe(data, 1000)
     return [
         callbacks.PseudoLabelMonitor(
             few.x,
@@ -463,7 +458,7 @@ def watching(recipe, data):
     # Without it there is nothing to show them with, and the rest is written.
     known = importlib.util.find_spec("tensorboard") is not None
     return [
-        tensorboard.TensorBoard(
+        callbacks.TensorBoard(
             os.path.join(FLAGS.output_dir, "tensorboard"),
             data=data,
             hyperparameters=settings if known else None,
@@ -478,7 +473,7 @@ def backup_folder():
 
 def backups():
     """Steps and files of the backups so far."""
-    return backup.Backup(backup_folder()).backups()
+    return callbacks.Backup(backup_folder()).backups()
 
 
 def lost(error):
@@ -561,8 +556,8 @@ def write_results(recipe, data, model, run, seconds):
             }
             if measured is not None:
                 facts["confusion"] = measured.kind, measured.counts[label]
-            outputs[f"{stem}.md"] = export.text_writer(
-                model_card.text(network, data, facts)
+            outputs[f"{stem}.md"] = files.text_writer(
+                report.text(network, data, facts)
             )
     accuracies = {}
     if data.test is not None:
@@ -574,7 +569,7 @@ def write_results(recipe, data, model, run, seconds):
     outputs |= pictures(settings, data, model, run, measured, seconds)
     # Last, because it says that the run is finished.
     result = {"step": recipe.steps, "test_accuracy": accuracies}
-    outputs["results.json"] = export.json_writer(result)
+    outputs["results.json"] = files.json_writer(result)
     write_all(run, outputs)
 
 
@@ -587,9 +582,9 @@ def tell(measured, data, networks):
         if report.sole_answer(counts) is not None:
             useless.append(label)
     if measured is None:
-        few = samples.unlabeled(data, 1000).weak
+        few = evaluation.unlabeled(data, 1000).weak
         for label, network in networks.items():
-            found = samples.probabilities(network, few).argmax(axis=-1)
+            found = evaluation.probabilities(network, few).argmax(axis=-1)
             if len(set(found)) == 1:
                 useless.append(label)
     if useless:
@@ -608,7 +603,7 @@ def tell(measured, data, networks):
 
 def writer(network, data, format):
     """What writes a network so that it classifies images alone."""
-    return lambda path: serving.convert(network, path, data, format)
+    return lambda path: export.convert(network, path, data, format)
 
 
 def pictures(settings, data, model, run, measured, seconds):
@@ -667,7 +662,7 @@ def prepare(strategy, chief):
     """Checks, and makes all that is needed; nothing is written."""
     # What is quickly checked comes first.
     if chief:
-        export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
+        files.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
         report.check(FLAGS.report)
     data, recipe = load_data(chief)
     recipe = adapted(recipe)
@@ -685,7 +680,7 @@ def prepare(strategy, chief):
     with strategy.scope():
         model = make_model(recipe, data)
     batches = make_batches(recipe, data)
-    model.check_execution(batches, batches.steps_per_epoch)
+    model.check_execution(batches, batches.stream.steps_per_epoch)
     return recipe, data, batches, model, run
 
 
@@ -693,7 +688,7 @@ def make_model(recipe, data):
     """The compiled model, on the devices of the strategy in use."""
     jit = "auto" if FLAGS.jit_compile is None else FLAGS.jit_compile
     with arguments.calling({"name": "--backbone"}):
-        return builder.make_model(
+        return recipes.make_model(
             recipe,
             shape_of(data),
             data.num_classes,
@@ -724,7 +719,7 @@ def attempt(function, *arguments):
 
 def agree(strategy, problem):
     """Ends all workers if one of them has a problem."""
-    if distribution.sum_over_workers(strategy, [int(problem is not None)])[0]:
+    if distribute.sum_over_workers(strategy, [int(problem is not None)])[0]:
         sys.exit(problem or f"{NAME}: another worker could not begin.")
 
 
@@ -739,10 +734,12 @@ def main(argv):
     if argv[1:]:
         sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
     try:
-        strategy = cluster.make_strategy(FLAGS.strategy, FLAGS.virtual_devices)
+        strategy = distribute.make_strategy(
+            FLAGS.strategy, FLAGS.virtual_devices
+        )
     except ValueError as error:
         sys.exit(message(error))
-    chief = distribution.is_chief(strategy)
+    chief = distribute.is_chief(strategy)
     keras.config.set_dtype_policy(FLAGS.precision)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -752,10 +749,10 @@ def main(argv):
         )
         agree(strategy, problem)
         settings = settings_of(recipe, data)
-        if not distribution.same_everywhere(strategy, settings):
+        if not distribute.same_everywhere(strategy, settings):
             sys.exit(f"{NAME}: all workers must have the same flags and data.")
         finished = chief and model is None
-        if distribution.sum_over_workers(strategy, [int(finished)])[0]:
+        if distribute.sum_over_workers(strategy, [int(finished)])[0]:
             print(f"The run in {FLAGS.output_dir} is finished.")
             return
         if chief:
@@ -763,7 +760,7 @@ def main(argv):
         agree(strategy, problem)
         if chief:
             describe(recipe, data, model, batches)
-    except distribution.WorkerLost as error:
+    except distribute.WorkerLost as error:
         lost(error)
     try:
         begin, anew = time.monotonic(), not backups()

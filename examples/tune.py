@@ -19,15 +19,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import app, flags, logging
 
-from mpl_keras import (
-    arguments,
-    builder,
-    callbacks,
-    datasets,
-    export,
-    pipeline,
-    recipes,
-)
+from mpl_keras import callbacks, datasets, files, pipeline, recipes
+from mpl_keras.checks import arguments
 
 try:
     import keras_tuner
@@ -69,13 +62,13 @@ class Search(keras_tuner.HyperModel):
 
     def recipe(self, trial):
         """The recipe with the trial's settings."""
-        return builder.adapt(
+        return recipes.adapt(
             recipes.get(FLAGS.recipe), steps=FLAGS.steps, **settings_of(trial)
         )
 
     def build(self, hp):
         """A compiled `MetaPseudoLabels` model."""
-        return builder.make_model(
+        return recipes.make_model(
             self.recipe(hp),
             tuple(self.data.preprocessing.input_shape),
             self.data.num_classes,
@@ -111,7 +104,7 @@ def main(argv):
     if argv[1:]:
         sys.exit(f"{NAME}: unknown arguments {argv[1:]}")
     try:
-        export.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
+        files.check_folder(FLAGS.output_dir, FLAGS.resume, "--output_dir")
         with arguments.calling({"name": "--recipe"}):
             recipes.get(FLAGS.recipe)
         names = {"name": "--dataset", "path": "--dataset"}
@@ -155,8 +148,8 @@ def main(argv):
     if data.test is not None:
         measured = model.evaluate(data.test, verbose=0, return_dict=True)
         result["test_accuracy"] = measured["accuracy"]
-    export.write_whole(
-        os.path.join(FLAGS.output_dir, "best.json"), export.json_writer(result)
+    files.write_whole(
+        os.path.join(FLAGS.output_dir, "best.json"), files.json_writer(result)
     )
     model.export(
         os.path.join(FLAGS.output_dir, "student"), data=data, overwrite=True

@@ -21,7 +21,7 @@ import numpy as np
 from absl import app, flags, logging
 
 import mpl_keras
-from mpl_keras import augment, export, feedback, losses, schedules
+from mpl_keras import augment, feedback, files, losses, schedules
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
@@ -178,7 +178,7 @@ def main(argv):
         seeds = [int(seed) for seed in FLAGS.seeds]
         for seed in seeds:
             load(seed)
-        export.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
+        files.prepare_folder(FLAGS.output_dir, FLAGS.overwrite, "--output_dir")
     except (ValueError, OSError) as error:
         sys.exit(f"{argv[0]}: {error}")
     methods = {"no_feedback": False, "mpl": True}

@@ -3,8 +3,10 @@
 Training a classifier with few labels and many unlabeled examples.
 """
 
+import importlib
 import os
 import sys
+import typing
 
 
 def _check_backend(backend):
@@ -25,27 +27,30 @@ import keras  # noqa: E402
 
 _check_backend(keras.backend.backend())
 
+# The method is imported at once, so that Keras knows its classes where a file
+# is loaded; the rest when it is first used.
 from mpl_keras import (  # noqa: E402
-    augment,
-    backbones,
-    backup,
-    builder,
-    callbacks,
-    cluster,
-    datasets,
+    distribute,
     feedback,
-    finetune,
     losses,
-    pipeline,
-    recipes,
-    report,
-    runs,
+    networks,
     schedules,
-    tensorboard,
-    wide_resnet,
 )
-from mpl_keras.meta_pseudo_labels import MetaPseudoLabels  # noqa: E402
-from mpl_keras.uda import UDA  # noqa: E402
+from mpl_keras.models import UDA, MetaPseudoLabels  # noqa: E402
+
+if typing.TYPE_CHECKING:
+    from mpl_keras import (
+        augment,
+        callbacks,
+        datasets,
+        evaluation,
+        export,
+        finetune,
+        pipeline,
+        recipes,
+        report,
+        runs,
+    )
 
 __version__ = "0.1.0"
 
@@ -53,20 +58,31 @@ __all__ = [
     "MetaPseudoLabels",
     "UDA",
     "augment",
-    "backbones",
-    "backup",
-    "builder",
     "callbacks",
-    "cluster",
     "datasets",
+    "distribute",
+    "evaluation",
+    "export",
     "feedback",
     "finetune",
     "losses",
+    "networks",
     "pipeline",
     "recipes",
     "report",
     "runs",
     "schedules",
-    "tensorboard",
-    "wide_resnet",
 ]
+
+
+def __getattr__(name: str):
+    if name in __all__:
+        return importlib.import_module(f"mpl_keras.{name}")
+    raise AttributeError(
+        f"module 'mpl_keras' has no attribute {name!r}. It has: "
+        f"{', '.join(__all__)}"
+    )
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

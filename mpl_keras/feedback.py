@@ -21,7 +21,9 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from mpl_keras import arguments, distribution, schedules
+from mpl_keras import schedules
+from mpl_keras.checks import arguments
+from mpl_keras.distribute import replicas
 
 _PACKAGE = "mpl_keras"
 
@@ -220,7 +222,7 @@ class LossDifferenceFeedback(Feedback):
             return tf.where(active, new, old)
 
         variance = moved(self.variance, centred**2)
-        distribution.assign(
+        replicas.assign(
             [self.baseline, self.variance, self.count],
             [
                 moved(self.baseline, difference),
@@ -302,7 +304,7 @@ class _LabelFeedback(Feedback):
         # average; this one makes the sampled form least noisy.
         slope -= tf.reduce_sum(probabilities * slope, axis=-1, keepdims=True)
         square = tf.reduce_sum(probabilities * slope**2, axis=-1)
-        h, square = distribution.mean([h, tf.reduce_mean(square)])
+        h, square = replicas.mean([h, tf.reduce_mean(square)])
         if self.normalization == "rms":
             slope = tf.math.divide_no_nan(slope, tf.sqrt(square))
         return slope, h

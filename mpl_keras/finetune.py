@@ -7,15 +7,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras import (
-    arguments,
-    averaging,
-    checks,
-    losses,
-    networks,
-    pipeline,
-)
-from mpl_keras.semi_supervised import SemiSupervisedModel
+from mpl_keras import losses, pipeline
+from mpl_keras.checks import arguments, arrays
+from mpl_keras.models.semi_supervised import SemiSupervisedModel
+from mpl_keras.networks import averaging, requirements
 
 
 def finetune(
@@ -95,7 +90,7 @@ def finetune(
     batch_size = arguments.integer("batch_size", batch_size, least=1)
     view = _view(views, data)
     if view is None:
-        batch_size = min(batch_size, checks.num_examples(data.labeled[1]))
+        batch_size = min(batch_size, arrays.num_examples(data.labeled[1]))
     batches = pipeline.labeled_dataset(
         data, batch_size, view=view, seed=seed, steps_per_epoch=steps
     ).map(_rows(data.num_classes, label_smoothing))
@@ -183,15 +178,15 @@ def _copy(model, num_classes):
     network = trained = model
     if isinstance(model, SemiSupervisedModel):
         network = model.averaged
-        trained = getattr(model, "student", None) or model.model
+        *_, trained = model.trained.values()  # the averaged one is the last
     whole = isinstance(network, keras.Model) and network.weights
     if not (whole and not trained.trainable_variables):
-        networks.check(trained, "model", stacklevel=5)
+        requirements.check(trained, "model", stacklevel=5)
     copy = averaging.clone(network, "model")
     _copy_trainable(trained, copy)
     if not copy.trainable_variables:
         copy.trainable = True  # The average of a network, or a served one.
-    width = networks.output_width(copy, "model")
+    width = requirements.output_width(copy, "model")
     if width != num_classes:
         raise ValueError(
             "`model` must have as many outputs as the data has classes, "
@@ -244,7 +239,7 @@ def _optimizer(optimizer, learning_rate, network):
         optimizer = keras.optimizers.SGD(
             learning_rate, momentum=0.9, nesterov=True
         )
-    return networks.check_optimizer(optimizer, network, "optimizer")
+    return requirements.check_optimizer(optimizer, network, "optimizer")
 
 
 def _compile_for_evaluation(network, labels):
@@ -262,7 +257,7 @@ def _compile_for_evaluation(network, labels):
     )
     fresh = type(optimizer).from_config(optimizer.get_config())
     network.compile(
-        networks.check_optimizer(fresh, network, "optimizer"),
+        requirements.check_optimizer(fresh, network, "optimizer"),
         loss(from_logits=True),
         metrics=["accuracy"],
     )

@@ -8,7 +8,7 @@ callback.
 import keras
 import tensorflow as tf
 
-from mpl_keras import arguments
+from mpl_keras.checks import arguments
 
 _PACKAGE = "mpl_keras"
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule

@@ -20,15 +20,15 @@ def fresh_start():
 # The modules that take longest, in this order. `make test` gives a worker one
 # module after another: with the long ones first, all are busy until the end.
 LONG = (
-    "test_train_images",
+    "test_train",
     "test_training",
     "test_backup",
     "test_examples",
     "test_backbones",
-    "test_distribution",
+    "test_replicas",
     "test_saving",
     "test_gradients",
-    "test_cluster",
+    "test_strategy",
     "test_model",
     "test_tables",
     "test_safeguard",
@@ -40,8 +40,8 @@ LONG = (
 SLOW = (
     "test_it_goes_on_and_is_repeated_bit_for_bit",
     "test_published_recipes_train",
-    "test_cluster.py::test_two_workers_are_one",
-    "test_train_images.py::test_workers_go_on_after_one_was_killed",
+    "test_strategy.py::test_two_workers_are_one",
+    "test_train.py::test_workers_go_on_after_one_was_killed",
     "test_two_replicas_are_one[cosine]",
     "test_interrupted_and_whole_are_the_same[10-stops2]",
     "test_sigterm_makes_a_last_backup[test_batch_end]",

@@ -1,0 +1,57 @@
+"""Views: random looks at a batch of examples, and policies by name."""
+
+from mpl_keras.augment.geometry import (
+    affine,
+)
+from mpl_keras.augment.rand_augment import (
+    POOL,
+    RandAugment,
+)
+from mpl_keras.augment.transforms import (
+    Cutout,
+    GaussianNoise,
+    RandomAffine,
+    RandomContrast,
+    RandomFlip,
+    RandomPaddedCrop,
+    RandomResizedCrop,
+)
+from mpl_keras.augment.views import (
+    SMALL,
+    Compose,
+    View,
+    Views,
+    cifar_views,
+    default_views,
+    digits_views,
+    image_views,
+    imagenet_views,
+    jitter_views,
+    named_views,
+    svhn_views,
+)
+
+__all__ = [
+    "Compose",
+    "Cutout",
+    "GaussianNoise",
+    "POOL",
+    "RandAugment",
+    "RandomAffine",
+    "RandomContrast",
+    "RandomFlip",
+    "RandomPaddedCrop",
+    "RandomResizedCrop",
+    "SMALL",
+    "View",
+    "Views",
+    "affine",
+    "cifar_views",
+    "default_views",
+    "digits_views",
+    "image_views",
+    "imagenet_views",
+    "jitter_views",
+    "named_views",
+    "svhn_views",
+]

@@ -1,0 +1,29 @@
+"""Between batches and epochs: backups, TensorBoard, progress, ramps."""
+
+from mpl_keras.callbacks.backup import (
+    EXIT_PREEMPTED,
+    Backup,
+)
+from mpl_keras.callbacks.monitor import (
+    PseudoLabelMonitor,
+)
+from mpl_keras.callbacks.progress import (
+    Progress,
+)
+from mpl_keras.callbacks.ramps import (
+    ConsistencyWeightRamp,
+    SignalAnnealing,
+)
+from mpl_keras.callbacks.tensorboard import (
+    TensorBoard,
+)
+
+__all__ = [
+    "Backup",
+    "ConsistencyWeightRamp",
+    "EXIT_PREEMPTED",
+    "Progress",
+    "PseudoLabelMonitor",
+    "SignalAnnealing",
+    "TensorBoard",
+]

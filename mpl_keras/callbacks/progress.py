@@ -1,0 +1,86 @@
+"""How far a training is, in a line for each epoch."""
+
+import sys
+import time
+
+import keras
+
+from mpl_keras.checks import arguments
+from mpl_keras.distribute.trainer import DistributedModel
+
+
+class Progress(keras.callbacks.Callback):
+    """Prints the step, the time that is left, and some metrics.
+
+    One line for every epoch; meanwhile one that changes on a terminal, and a
+    new one every minute elsewhere. For `fit(..., verbose=0)`.
+
+    Args:
+        steps: The last step of all, over several calls of `fit` if need be.
+        metrics: Names of what to print, as far as there is such a metric.
+
+    Example:
+    >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> history = model.fit(
+    ...     np.ones((4, 1)), np.ones(4), verbose=0, callbacks=[Progress(1)]
+    ... )  # doctest: +ELLIPSIS
+    step 1 of 1, loss ...
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        metrics=("loss", "val_accuracy", "mask_rate", "feedback_share"),
+    ):
+        super().__init__()
+        self.steps = arguments.integer("steps", steps, 1)
+        self.metrics = tuple(metrics)
+        self._done = None
+
+    def on_train_begin(self, logs=None):
+        """Finds out where the training is."""
+        if self._done is None:
+            self._ours = isinstance(self.model, DistributedModel)
+            self._done = int(self.model.step.numpy()) if self._ours else 0
+            self._first, self._begin, self._shown = None, 0.0, time.time()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Prints over the line before, a few times in a second."""
+        if self._ours and self.model.resuming:
+            self._batches = batch + 1
+            return
+        # `batch` is that of the last step of an execution of several.
+        self._done += batch + 1 - self._batches
+        self._batches = batch + 1
+        if self._first is None:
+            # The first step is compiled: what it takes tells nothing.
+            self._first, self._begin = self._done, time.time()
+        terminal = sys.stdout.isatty()
+        if time.time() - self._shown > (0.3 if terminal else 60):
+            self._shown = time.time()
+            if terminal:
+                print(f"\r{self._line(logs):100}", end="", flush=True)
+            else:
+                print(self._line(logs), flush=True)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Counts the batches of an epoch from 0."""
+        self._batches = 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Prints a line that stays."""
+        start = "\r" if sys.stdout.isatty() else ""
+        print(f"{start}{self._line(logs):100}".rstrip(" "), flush=True)
+
+    def _line(self, logs):
+        text = f"step {self._done:,} of {self.steps:,}"
+        measured = self._done - (self._first or self._done)
+        if measured > 0:
+            each = (time.time() - self._begin) / measured
+            hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
+            text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
+        for name in self.metrics:
+            if name in (logs or {}):
+                text += f", {name} {logs[name]:.3f}"
+        return text

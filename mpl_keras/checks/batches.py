@@ -1,0 +1,159 @@
+"""What a training batch must be, as far as names and shapes tell."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+VIEWS = ("labeled", "weak", "strong")
+
+
+def unpack(data: Any, num_classes: int) -> tuple[Any, Any, Any]:
+    """Views, labels and weights of a batch, checked as far as shapes go."""
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    check(x, y, sample_weight, num_classes)
+    return x, y, sample_weight
+
+
+def check(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
+    """Raises unless a training batch has the form that the models expect.
+
+    Looks at names, shapes and dtypes only, so that it also serves while a
+    step is traced, and for a dataset's `element_spec`.
+
+    Args:
+        x: Dict with "labeled", "weak" and "strong" views, and perhaps a
+            "meta" batch.
+        y: Labels of "labeled"; or a dict with those of "labeled" and "meta".
+        sample_weight: None, or one weight per labeled example.
+        num_classes: Number of classes.
+
+    Raises:
+        ValueError: With what is missing or does not fit.
+    """
+    if not isinstance(x, dict) or not set(VIEWS) <= set(x):
+        came = sorted(x) if isinstance(x, dict) else type(x).__name__
+        raise ValueError(
+            "A training batch must be `(x, y)` with x a dict of the views "
+            f"{VIEWS}, as `pipeline.training_dataset` makes it. "
+            f"Received: x={came}"
+        )
+    unknown = set(x) - {*VIEWS, "meta"}
+    if unknown:
+        raise ValueError(
+            f"A batch's views must be {VIEWS} and perhaps 'meta'. "
+            f"Received also: {sorted(unknown)}"
+        )
+    _same_shapes(x["weak"], x["strong"], "weak", "strong", whole=True)
+    _same_shapes(x["labeled"], x["weak"], "labeled", "weak", whole=False)
+    if "meta" in x:
+        _same_shapes(x["meta"], x["labeled"], "meta", "labeled", whole=False)
+    if isinstance(y, dict) != (isinstance(y, dict) and "meta" in x) or (
+        isinstance(y, dict) and set(y) != {"labeled", "meta"}
+    ):
+        raise ValueError(
+            "Labels by name must be those of 'labeled' and 'meta', for a batch "
+            f"with both. Received: y={sorted(y)}, x={sorted(x)}"
+        )
+    by_name = y if isinstance(y, dict) else {"labeled": y}
+    for name, named in by_name.items():
+        check_labels(named, x[name], name, num_classes)
+    if "meta" in x and not isinstance(y, dict):
+        check_labels(y, x["meta"], "meta", num_classes)
+    _weight_shape(sample_weight, y)
+
+
+def _shape(leaf):
+    shape = leaf.shape if hasattr(leaf, "shape") else np.shape(leaf)
+    shape = tf.TensorShape(shape)
+    return None if shape.rank is None else tuple(shape)
+
+
+def _dtype(leaf):
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
+    return tf.as_dtype(dtype).name
+
+
+def _differ(left, right):
+    """Whether two shapes, with None for what is not known, cannot agree."""
+    if left is None or right is None:
+        return False
+    return len(left) != len(right) or any(
+        None not in pair and pair[0] != pair[1]
+        for pair in zip(left, right, strict=True)
+    )
+
+
+def _same_shapes(left, right, left_name, right_name, whole):
+    """Raises unless two views agree; without their batch sizes if asked."""
+    try:
+        keras.tree.assert_same_structure(left, right)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"The views {left_name!r} and {right_name!r} must have the same "
+            f"structure. {error}"
+        ) from error
+    for one, other in zip(
+        keras.tree.flatten(left), keras.tree.flatten(right), strict=True
+    ):
+        shapes = _shape(one), _shape(other)
+        if () in shapes:
+            raise ValueError(
+                f"The views {left_name!r} and {right_name!r} must be arrays or "
+                "tensors, or structures of them. Received: plain numbers (for "
+                "lists of numbers call np.asarray)"
+            )
+        types = _dtype(one), _dtype(other)
+        if types[0] != types[1]:
+            raise ValueError(
+                f"The views {left_name!r} and {right_name!r} must have the "
+                f"same dtype. Received: {types[0]} and {types[1]}"
+            )
+        parts = shapes if whole else tuple(s and s[1:] for s in shapes)
+        if _differ(*parts):
+            same = "shape" if whole else "shape but for the batch size"
+            raise ValueError(
+                f"The views {left_name!r} and {right_name!r} must have the "
+                f"same {same}. Received: {shapes[0]} and {shapes[1]}"
+            )
+
+
+def check_labels(y: Any, x: Any, name: str, num_classes: int) -> None:
+    """Raises unless labels are one per example of x, indices or one-hot."""
+    what = (
+        f"The labels of {name!r} must be integers of shape (batch,) or "
+        f"(batch, 1), or rows of {num_classes} probabilities. "
+    )
+    if y is None:
+        raise ValueError(f"{what}Received: y=None")
+    shape = _shape(y)
+    if shape is None:
+        return
+    dtype = tf.as_dtype(getattr(y, "dtype", None) or np.asarray(y).dtype)
+    indices = len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, None))
+    rows = len(shape) == 2 and shape[1] in (num_classes, None)
+    if not (rows or (indices and dtype.is_integer)):
+        raise ValueError(f"{what}Received: shape {shape}, dtype {dtype.name}")
+    images = _shape(keras.tree.flatten(x)[0])
+    if images is not None and _differ(shape[:1], images[:1]):
+        raise ValueError(
+            f"{what}Received: {shape[0]} labels for {images[0]} examples"
+        )
+
+
+def _weight_shape(sample_weight, y):
+    if sample_weight is None:
+        return
+    y = y["labeled"] if isinstance(y, dict) else y
+    weight = None if isinstance(sample_weight, dict) else _shape(sample_weight)
+    labels = _shape(y)
+    ok = weight is not None and len(weight) in (1, 2)
+    if ok:
+        ok = weight[1:] in ((), (1,), (None,))
+        ok = ok and not _differ(weight[:1], labels and labels[:1])
+    if not ok:
+        raise ValueError(
+            "`sample_weight` must be one number per labeled example, of shape "
+            f"(batch,). Received: shape {weight} for labels of shape {labels}"
+        )

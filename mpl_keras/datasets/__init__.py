@@ -1,0 +1,45 @@
+"""What is trained on: arrays, tables, folders of pictures, TFDS, small sets."""
+
+from mpl_keras.datasets.data import (
+    EvaluationStream,
+    SemiSupervisedData,
+    evaluation_batches,
+    from_arrays,
+)
+from mpl_keras.datasets.folders import (
+    from_folder,
+)
+from mpl_keras.datasets.named import (
+    images,
+)
+from mpl_keras.datasets.sources import (
+    Source,
+)
+from mpl_keras.datasets.splits import (
+    split_labeled,
+)
+from mpl_keras.datasets.tables import (
+    from_dataframe,
+)
+from mpl_keras.datasets.tfds import (
+    from_tfds,
+)
+from mpl_keras.datasets.toys import (
+    digits,
+    two_moons,
+)
+
+__all__ = [
+    "EvaluationStream",
+    "SemiSupervisedData",
+    "Source",
+    "digits",
+    "evaluation_batches",
+    "from_arrays",
+    "from_dataframe",
+    "from_folder",
+    "from_tfds",
+    "images",
+    "split_labeled",
+    "two_moons",
+]

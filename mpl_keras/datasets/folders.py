@@ -1,0 +1,256 @@
+"""Folders of pictures, a few of them sorted by class."""
+
+import collections
+import os
+import warnings
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpl_keras import augment
+from mpl_keras.checks import arguments
+from mpl_keras.datasets import data, folder_files, image_files, splits
+
+_LARGEST_DEFAULT = 224
+
+
+def from_folder(
+    path: Any,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    num_labeled: int | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.0,
+    labeled_in_unlabeled: bool = True,
+    balanced: bool = True,
+    unreadable: str = "error",
+    views: augment.Views | None = None,
+    verbose: bool = False,
+) -> data.SemiSupervisedData:
+    """Pictures in a folder, which are read when they are needed.
+
+    | in `path` | what is there |
+    |---|---|
+    | `labeled/CLASS/**` | the few that are sorted |
+    | `unlabeled/**` | the many others |
+    | `test/CLASS/**` | optional |
+    | `validation/CLASS/**` | optional |
+
+    PNG, JPEG, BMP and GIF of any size, known by their contents and not by
+    their names; hidden files are ignored. Every file is read once, to see
+    whether it can be. The order is that of the sorted names: a split is the
+    same on every machine.
+
+    A picture that is also among the test or validation pictures, under
+    whatever name, is left out of the unlabeled ones, with a warning.
+
+    Args:
+        path: The folder.
+        image_size: Pixels of the square, or (height, width), that networks
+            take. By default that of the pictures if all agree, else the median
+            of their shorter sides, but at most 224. Pictures are scaled to
+            cover it, and cropped.
+        channels: 1 (grey) or 3; by default 1 if all pictures are grey.
+        num_labeled: Keep the labels of so many; the others become unlabeled.
+            By default all.
+        seed: Of the choice of labeled and validation pictures.
+        validation_fraction: Share of the sorted pictures to set aside.
+        labeled_in_unlabeled: Whether the labeled pictures are among the
+            unlabeled ones, once; False removes them, and copies of them.
+        balanced: See `splits.split_labeled`.
+        unreadable: What to do about files that are no picture or damaged, and
+            links that leave the folder: "error" lists them and raises,
+            "leave_out" lists them and warns.
+        views: By default `augment.default_views`.
+        verbose: Whether to show how far the check of the files is.
+
+    Returns:
+        Data whose pictures are uint8 in [0, 255], shape [N, height, width,
+        channels]. If they are above 64 pixels and not all of one size, they
+        are 8/7 of `image_size`, of which views and evaluation take crops.
+
+    Raises:
+        FileNotFoundError: `path` or its folder `labeled` is missing.
+        ValueError: A file cannot be read, a class is empty or unknown, there
+            are fewer than two classes, a labeled picture is a test picture, or
+            there are no unlabeled pictures.
+
+    Example:
+    >>> from_folder("/pictures")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: `path` must be a folder. Received: path=/pictures
+    """
+    arguments.choice("unreadable", unreadable, ("error", "leave_out"))
+    if channels is not None:
+        arguments.choice("channels", channels, (1, 3))
+    path = os.path.abspath(os.fsdecode(path))
+    entries, problems, classes = folder_files.find(path)
+    files = folder_files.read(entries, problems, unreadable, path, verbose)
+    sets = collections.defaultdict(list)
+    for file in files:
+        sets[file.part].append(file)
+    _check_filled(sets["labeled"], classes, f"{path}/labeled")
+    _check_contradictions(sets)
+    parts = _split(
+        sets,
+        len(classes),
+        num_labeled,
+        seed,
+        validation_fraction,
+        balanced,
+    )
+    _keep_apart(parts, labeled_in_unlabeled, path)
+    form = _form(files, image_size, channels)
+    unlabeled = form.source(parts["unlabeled"])
+    evaluation = {
+        name: data.evaluation_batches(form.source(part), _labels(part))
+        for name, part in parts.items()
+        if name in ("validation", "test") and part
+    }
+    return data.SemiSupervisedData(
+        labeled=(form.source(parts["labeled"]), _labels(parts["labeled"])),
+        unlabeled=unlabeled,
+        validation=evaluation.get("validation"),
+        test=evaluation.get("test"),
+        num_classes=len(classes),
+        class_names=tuple(classes),
+        views=views or augment.default_views(unlabeled),
+    )
+
+
+class _Form(NamedTuple):
+    """The form to which all pictures are brought."""
+
+    shape: tuple[int, int, int]
+    view_shape: tuple[int, int, int]
+
+    def source(self, files: list[folder_files.File]) -> image_files.ImageFiles:
+        return image_files.ImageFiles(
+            [file.path for file in files],
+            [file.header.special for file in files],
+            self.shape,
+            self.view_shape,
+        )
+
+
+def _labels(files):
+    return np.array([file.label for file in files], np.int32)
+
+
+def _check_filled(files, classes, folder):
+    """Raises if there is a class without a picture."""
+    counts = collections.Counter(file.label for file in files)
+    empty = [name for k, name in enumerate(classes) if not counts[k]]
+    if empty:
+        raise ValueError(
+            f"`path` must hold a picture of each class in {folder}. "
+            f"Received: none of {empty[:10]}"
+        )
+
+
+# Which file is for what.
+
+
+def _split(sets, num_classes, num_labeled, seed, fraction, balanced):
+    """The sorted pictures, as asked for, among the parts."""
+    parts = {
+        name: sets[name]
+        for name in ("labeled", "unlabeled", "test", "validation")
+    }
+    if num_labeled is None and not fraction:
+        return parts
+    if fraction and parts["validation"]:
+        raise ValueError(
+            "`validation_fraction` must be 0 if `path` has a folder "
+            f"`validation`. Received: validation_fraction={fraction}"
+        )
+    files = parts["labeled"]
+    split = splits.split(
+        _labels(files),
+        num_labeled,
+        seed,
+        num_classes,
+        validation_fraction=fraction,
+        labeled_in_unlabeled=False,
+        balanced=balanced,
+    )
+    parts["labeled"] = [files[i] for i in split.labeled]
+    parts["unlabeled"] = parts["unlabeled"] + [
+        files[i] for i in split.unlabeled
+    ]
+    parts["validation"] = parts["validation"] + [
+        files[i] for i in split.validation
+    ]
+    return parts
+
+
+def _check_contradictions(sets):
+    """Raises for pictures in two places that exclude each other.
+
+    A picture that is twice in one class is taken once.
+    """
+    seen = {}
+    for part in ("labeled", "validation", "test"):
+        kept = []
+        for file in sets[part]:
+            twin = seen.setdefault(file.digest, file)
+            if twin.part != part:
+                raise ValueError(
+                    f"`path` must hold different pictures in `{twin.part}` and "
+                    f"`{part}`. Received: {twin.path} and {file.path}, which "
+                    "are the same"
+                )
+            if twin.label != file.label:
+                raise ValueError(
+                    "`path` must hold a picture in one class alone. Received: "
+                    f"{twin.path} and {file.path}, which are the same"
+                )
+            if twin is file or part != "labeled":
+                kept.append(file)
+        sets[part] = kept
+
+
+def _keep_apart(parts, labeled_in_unlabeled, path):
+    """Removes from the unlabeled pictures what must not be there.
+
+    By content: the same picture may have several names.
+    """
+    digests = {
+        name: {file.digest: file for file in files}
+        for name, files in parts.items()
+    }
+    measured = digests["test"].keys() | digests["validation"].keys()
+    leaked = [f for f in parts["unlabeled"] if f.digest in measured]
+    if leaked:
+        warnings.warn(
+            f"{folder_files.count(leaked)} of the unlabeled ones, such as "
+            f"{leaked[0].path}, show pictures that the networks are measured "
+            "on: they are left out of training.",
+            stacklevel=3,
+        )
+    apart = measured | digests["labeled"].keys()
+    unlabeled = [f for f in parts["unlabeled"] if f.digest not in apart]
+    if not unlabeled:
+        raise ValueError(
+            f"`path` must hold unlabeled pictures below {path}/unlabeled, "
+            "other than those in `labeled`. Received: none"
+        )
+    if labeled_in_unlabeled:
+        unlabeled = unlabeled + parts["labeled"]
+    parts["unlabeled"] = unlabeled
+
+
+def _form(files, image_size, channels):
+    """The form of all pictures, from what is asked for and what is there."""
+    sizes = np.array([file.header.size for file in files])
+    uniform = (sizes == sizes[0]).all()
+    if image_size is None and uniform:
+        image_size = tuple(int(n) for n in sizes[0])
+    elif image_size is None:
+        image_size = min(int(np.median(sizes.min(axis=1))), _LARGEST_DEFAULT)
+    if channels is None:
+        channels = 1 if all(file.header.grey for file in files) else 3
+    native = tuple(int(n) for n in sizes[0]) if uniform else None
+    return _Form(*image_files.forms(image_size, native, channels))

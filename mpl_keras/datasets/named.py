@@ -1,0 +1,82 @@
+"""Image data by name: a folder, scikit-learn's digits, TensorFlow Datasets."""
+
+import difflib
+import os
+import re
+from typing import Any
+
+from mpl_keras.datasets.data import SemiSupervisedData
+from mpl_keras.datasets.folders import from_folder
+from mpl_keras.datasets.tfds import from_tfds
+from mpl_keras.datasets.toys import digits
+
+
+def images(
+    name: str,
+    *,
+    unreadable: str = "error",
+    data_dir: Any = None,
+    download: bool = False,
+    verbose: bool = False,
+    image_size: int | tuple[int, int] | None = None,
+    num_labeled: int | None = None,
+    **options: Any,
+) -> SemiSupervisedData:
+    """Images, uint8, of a folder or of a data set with a name.
+
+    Args:
+        name: A folder that exists, see `from_folder`; "digits"; or a name of
+            TensorFlow Datasets, see `from_tfds`.
+        unreadable: See `from_folder`.
+        data_dir: See `from_tfds`.
+        download: The same.
+        verbose: See `from_folder`.
+        image_size: Pixels; not of digits, which have 8.
+        num_labeled: How many keep their labels; 10 by default of digits.
+        **options: What all take: `seed`, `validation_fraction` and
+            `labeled_in_unlabeled`.
+
+    Raises:
+        ValueError: There is no such folder and no such data set, or an option
+            is wrong.
+
+    Example:
+    >>> images("digits", seed=3).labeled[0].dtype
+    dtype('uint8')
+    """
+    common = {"num_labeled": num_labeled, **options}
+    if os.path.isdir(name):
+        return from_folder(
+            name,
+            image_size=image_size,
+            unreadable=unreadable,
+            verbose=verbose,
+            **common,
+        )
+    if name == "digits":
+        common["num_labeled"] = 10 if num_labeled is None else num_labeled
+        return digits(dtype="uint8", **common)
+    if os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
+        raise ValueError(
+            f"`name` must be a folder that exists. Received: name={name}"
+        )
+    try:
+        return from_tfds(
+            name,
+            image_size=image_size,
+            data_dir=data_dir,
+            download=download,
+            **common,
+        )
+    except ValueError as error:
+        if "must be a data set of" not in str(error):
+            raise
+        near = difflib.get_close_matches(
+            name, [entry.name for entry in os.scandir() if entry.is_dir()], 1
+        )
+        hint = f" There is a folder {near[0]}." if near else ""
+        raise ValueError(
+            f"`name` must be a folder that exists, digits, or a data set of "
+            f"TensorFlow Datasets. Received: name={name}.{hint} "
+            f"({str(error).partition(' Received')[0].replace('`name`', 'It')})"
+        ) from error

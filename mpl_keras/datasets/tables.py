@@ -1,0 +1,304 @@
+"""Tables: a data frame, in which most rows have no class, as training data."""
+
+import dataclasses
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mpl_keras import augment
+from mpl_keras.checks import arguments
+from mpl_keras.datasets import columns, splits
+from mpl_keras.datasets.data import SemiSupervisedData, from_arrays
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TableData(SemiSupervisedData):
+    """What `SemiSupervisedData` holds, and how new rows become features.
+
+    Args:
+        encoder: Makes features of a data frame with the same columns.
+
+    Example:
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"x": [0.0, 1.0, 2.0], "y": ["a", "b", None]})
+    >>> from_dataframe(frame, "y")
+    TableData(labeled=2, unlabeled=3, classes=2)
+    """
+
+    encoder: columns.TableEncoder | None = None
+
+
+def from_dataframe(
+    frame: Any,
+    target: Hashable,
+    *,
+    num_labeled: int | None = None,
+    seed: int = 0,
+    test: Any = None,
+    test_fraction: float = 0.0,
+    validation: Any = None,
+    validation_fraction: float = 0.0,
+    features: Sequence[Hashable] | None = None,
+    standardize: bool = True,
+    labeled_in_unlabeled: bool = True,
+    balanced: bool = True,
+    class_names: Sequence[str] | None = None,
+    views: augment.Views | None = None,
+) -> TableData:
+    """Data from a pandas DataFrame; rows without a target are unlabeled.
+
+    Numbers are standardised; booleans become 0 and 1; text and categories one
+    column each for the values that `frame` holds or its dtype declares. What
+    is the same in all training rows is 0, in test rows too.
+
+    Args:
+        frame: One row for each example.
+        target: Its column of classes: text, categories, booleans or whole
+            numbers; missing (None, NaN, NA) where the class is not known.
+        num_labeled: Hides all labels but so many, for experiments; by default
+            every known target is used. See `splits.split_labeled`.
+        seed: Of the choice of labeled and validation rows, in [0, 2**32).
+        test: Data frame for the final figure, every target known.
+        test_fraction: Share of the rows with a target to set aside as `test`
+            instead, stratified, the same rows for every seed; in [0, 1).
+        validation: Data frame for choosing settings.
+        validation_fraction: Share of the rows with a target that are left, to
+            set aside as `validation` instead, stratified; in [0, 1).
+        features: The columns to learn from, by default all but `target`.
+        standardize: Whether numbers get mean 0 and standard deviation 1 over
+            the training rows, labeled and unlabeled, never those set aside.
+        labeled_in_unlabeled: Whether labeled rows are among the unlabeled.
+        balanced: Whether `num_labeled` holds equal numbers of each class.
+        class_names: By default the values of `target`, sorted, or in the order
+            of their categories; categories without a row are left out.
+        views: By default noise on numbers only, of 0.05 (weak) and 0.2
+            (strong) standard deviations; None if no number varies.
+
+    Returns:
+        Features are float32, [N, F]; rows keep the order of `frame`.
+
+    Raises:
+        ValueError: An argument, a column or a value is not what it must be.
+
+    Example:
+    >>> import pandas as pd
+    >>> frame = pd.DataFrame({"x": range(8), "kind": ["a", "b"] * 4})
+    >>> from_dataframe(frame, "kind", num_labeled=2, test_fraction=0.25)
+    TableData(labeled=2, unlabeled=6, classes=2)
+    """
+    names = _feature_names(frame, target, features)
+    y, classes = _classes(frame[target])
+    rows = _split(
+        y,
+        len(classes),
+        num_labeled,
+        seed,
+        test_fraction=_fraction("test", test, test_fraction),
+        validation_fraction=_fraction(
+            "validation", validation, validation_fraction
+        ),
+        labeled_in_unlabeled=labeled_in_unlabeled,
+        balanced=balanced,
+    )
+    encoder = columns.fit(frame, names, rows.training, standardize)
+    x = encoder(frame)
+
+    def evaluation(name, given):
+        if given is None:
+            aside = getattr(rows, name)
+            return (x[aside], y[aside]) if len(aside) else None
+        columns.check_frame(given, name)
+        own = [*names, target]
+        only = own if features is None else None
+        columns.check_columns(given, own, name, only=only)
+        return encoder(given, name), _class_ids(given[target], classes, name)
+
+    truth = y[rows.unlabeled]
+    data = from_arrays(
+        x[rows.labeled],
+        y[rows.labeled],
+        x[rows.unlabeled],
+        test=evaluation("test", test),
+        validation=evaluation("validation", validation),
+        num_classes=len(classes),
+        class_names=class_names or tuple(str(c) for c in classes),
+        unlabeled_labels=truth if (truth >= 0).all() else None,
+        labeled_in_unlabeled=False,
+    )
+    views = views or _views(x[rows.training], encoder)
+    return TableData(**vars(data) | {"views": views, "encoder": encoder})
+
+
+def _feature_names(frame, target, features) -> list:
+    """The columns to learn from."""
+    columns.check_frame(frame, "frame")
+    must = "be a column of `frame`"
+    columns.check_columns(frame, [target], "target", must)
+    if features is None:
+        features = [name for name in frame.columns if name != target]
+    elif isinstance(features, str):
+        features = [features]
+    features = list(features)
+    must = "be columns of `frame`"
+    columns.check_columns(frame, features, "features", must)
+    repeated = columns.repetitions(features)
+    if not features or target in features or repeated:
+        raise ValueError(
+            "`features` must be at least one column, each once, and not "
+            f"`target`. Received: {columns.some(features)}, target={target!r}"
+        )
+    return features
+
+
+def _views(x, encoder) -> augment.Views | None:
+    """Jitter of the numbers, or None where there are none that vary."""
+    deviation = x.std(axis=0, dtype=np.float64) * encoder.is_number
+    if not deviation.any():
+        return None
+    return augment.jitter_views(0.05 * deviation, 0.2 * deviation)
+
+
+# Rows.
+
+
+class _Rows(NamedTuple):
+    labeled: np.ndarray
+    unlabeled: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    training: np.ndarray
+
+
+def _split(
+    y,
+    num_classes,
+    num_labeled,
+    seed,
+    *,
+    test_fraction,
+    validation_fraction,
+    labeled_in_unlabeled,
+    balanced,
+) -> _Rows:
+    """Ascending row numbers; `y` is -1 where the target is missing."""
+    rest = np.flatnonzero(y >= 0)
+    test = _test_rows(y, rest, test_fraction, num_classes)
+    rest = np.setdiff1d(rest, test)
+    labeled, _, validation = (
+        rest[part]
+        for part in splits.split(
+            y[rest],
+            num_labeled,
+            seed,
+            num_classes,
+            validation_fraction=validation_fraction,
+            balanced=balanced,
+        )
+    )
+    _check_every_class(y[labeled], num_classes, "validation_fraction")
+    training = np.setdiff1d(np.arange(len(y)), [*test, *validation])
+    others = np.setdiff1d(training, labeled)
+    if not len(others):
+        raise ValueError(
+            "`frame` must have training rows without a target, the unlabeled "
+            "ones, or `num_labeled` must hide some. Received: "
+            f"{len(training)} training rows, all labeled"
+        )
+    unlabeled = training if labeled_in_unlabeled else others
+    return _Rows(labeled, unlabeled, validation, test, training)
+
+
+def _test_rows(y, known, fraction, num_classes) -> np.ndarray:
+    """A stratified share of the rows with a target, the same for all seeds."""
+    count = round(fraction * len(known))
+    if fraction and not count:
+        raise ValueError(
+            "`test_fraction` must set aside at least one row. Received: "
+            f"test_fraction={fraction} of {len(known)} rows with a target"
+        )
+    random = np.random.RandomState(0)
+    test = known[splits.stratified(y[known], count, random, num_classes)]
+    rest = np.setdiff1d(known, test)
+    _check_every_class(y[rest], num_classes, "test_fraction")
+    return test
+
+
+def _check_every_class(y, num_classes, argument) -> None:
+    left = np.bincount(y, minlength=num_classes)
+    if not left.all():
+        raise ValueError(
+            f"`{argument}` must leave a labeled row of each class. "
+            f"Received: {left.tolist()} rows left of the classes"
+        )
+
+
+def _fraction(name, given, fraction):
+    arguments.number(f"{name}_fraction", fraction, 0, below=1)
+    if fraction and given is not None:
+        raise ValueError(
+            f"`{name}_fraction` must be 0 where `{name}` is given. "
+            f"Received: {name}_fraction={fraction}"
+        )
+    return fraction
+
+
+# The target.
+
+
+def _classes(column) -> tuple[np.ndarray, tuple]:
+    """Class numbers, -1 where the target is missing; and their values."""
+    known = ~column.isna().to_numpy(dtype=bool)
+    values = _target_values(column[known], "frame") if known.any() else []
+    present = set(values)
+    if len(present) < 2:
+        raise ValueError(
+            "`target` must be a column with at least two classes, missing only "
+            f"in unlabeled rows. Received: target={column.name!r}, known in "
+            f"{len(values)} of {len(known)} rows"
+            + f", always {columns.some(present)}"
+            * bool(present)
+        )
+    declared = getattr(column.dtype, "categories", None)
+    order = sorted(present) if declared is None else declared.tolist()
+    classes = tuple(value for value in order if value in present)
+    y = np.full(len(known), -1, np.int32)
+    y[known] = _places(values, classes)
+    return y, classes
+
+
+def _class_ids(column, classes, argument) -> np.ndarray:
+    """Class numbers of a column whose every value is known."""
+    gone = int(column.isna().sum())
+    values = [] if gone else _target_values(column, argument)
+    unknown = set(values) - set(classes)
+    if gone or unknown:
+        came = f"classes {columns.some(unknown)}"
+        came = f"{gone} missing" if gone else came
+        raise ValueError(
+            f"`{argument}` must have in every row a class that labeled rows "
+            f"of `frame` have: {columns.some(classes)}. Received: {came} in "
+            f"column {column.name!r}"
+        )
+    return _places(values, classes)
+
+
+def _places(values, classes) -> np.ndarray:
+    place = {value: i for i, value in enumerate(classes)}
+    return np.array([place[value] for value in values], np.int32)
+
+
+def _target_values(column, argument) -> list:
+    """Values of a target column without missing ones, as they are compared."""
+    kind, values = columns.kind_of(column), column.tolist()
+    if kind == "numbers":
+        if all(float(value).is_integer() for value in values):
+            return [int(value) for value in values]
+        kind = "numbers that are not whole"
+    elif kind in ("booleans", "categories"):
+        return values
+    raise ValueError(
+        "`target` must name a column of classes: text, categories, booleans or "
+        f"whole numbers. Received: {kind} in column {column.name!r} of "
+        f"`{argument}`"
+    )

@@ -1,0 +1,343 @@
+"""Image data of TensorFlow Datasets, read by number as it was prepared."""
+
+import difflib
+import socket
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras import augment
+from mpl_keras.datasets import data, image_files, records, sources, splits
+from mpl_keras.images import reading
+
+# What is unlabeled beside the training images.
+_EXTRA_SPLITS = {"svhn_cropped": "extra", "stl10": "unlabelled"}
+_UNLABELED = {"imagenet2012_subset": "imagenet2012"}
+# Small images of which a flip is known to do no harm.
+_FLIPPED = ("cifar10", "cifar100", "cifar10_corrupted", "cifar10_1")
+_DEFAULT_SIZE = 224
+_CHUNK = 1024  # records that are parsed at once
+
+
+def from_tfds(
+    name: str,
+    *,
+    num_labeled: int | None = None,
+    data_dir: str | None = None,
+    download: bool = False,
+    labeled_split: str = "train",
+    extra_split: str | None = "default",
+    unlabeled_name: str | None = "default",
+    test_split: str | None = "default",
+    image_size: int | tuple[int, int] | None = None,
+    seed: int = 0,
+    validation_fraction: float = 0.0,
+    labeled_in_unlabeled: bool = True,
+    balanced: bool = True,
+    views: augment.Views | None = None,
+) -> data.SemiSupervisedData:
+    """Images of TensorFlow Datasets, which are read when they are needed.
+
+    The order is that of the prepared files: a split is the same on every
+    machine.
+
+    Args:
+        name: As of `tfds.load`, such as "cifar10", "svhn_cropped", "stl10",
+            "cifar100", or "imagenet2012_subset/10pct".
+        num_labeled: How many of `labeled_split` keep their labels; see
+            `splits.split_labeled`. By default all.
+        data_dir: Where it is prepared; by default TFDS's own folder.
+        download: Whether to download and prepare it if it is not there.
+        labeled_split: The split whose labels may be used.
+        extra_split: Its images are unlabeled ones too; None for none. By
+            default "extra" of svhn_cropped, "unlabelled" of stl10.
+        unlabeled_name: Another data set, whose `labeled_split` is the
+            unlabeled set; None for none. By default "imagenet2012" for
+            "imagenet2012_subset".
+        test_split: By default "test", or "validation" where there is none.
+        image_size: Pixels of the square, or (height, width), that networks
+            take. By default as they are if all have one size, else 224.
+        seed: Of the choice of labeled and validation images.
+        validation_fraction: Share of `labeled_split` to set aside for choosing
+            settings; in [0, 1).
+        labeled_in_unlabeled: False removes the labeled images from the
+            unlabeled ones.
+        balanced: See `splits.split_labeled`.
+        views: By default `augment.default_views`, but `augment.cifar_views` of
+            CIFAR.
+
+    Returns:
+        Data whose images are uint8 in [0, 255], [N, height, width, channels];
+        images above 64 pixels are 8/7 of `image_size` unless all have that
+        size, and views and evaluation take their crops.
+
+    Raises:
+        ValueError: The name is unknown, or the data have no images or classes.
+        FileNotFoundError: It is not prepared, and is not to be downloaded.
+        ConnectionError: It is to be, and there is no network.
+
+    Example:
+    >>> from_tfds("cifar", data_dir="nowhere")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    ValueError: `name` must be a data set of TensorFlow Datasets, such as ...
+    """
+    builder = _prepared(name, data_dir, download)
+    key, classes = _keys(builder)
+    if unlabeled_name == "default":
+        unlabeled_name = _UNLABELED.get(builder.name)
+    if extra_split == "default":
+        extra_split = _EXTRA_SPLITS.get(builder.name)
+    labeled_files = _instructions(builder, "labeled_split", labeled_split)
+    y = _labels(records.Records(labeled_files), classes)
+    split = splits.split(
+        y,
+        num_labeled,
+        seed,
+        classes.num_classes,
+        validation_fraction=validation_fraction,
+        labeled_in_unlabeled=labeled_in_unlabeled,
+        balanced=balanced,
+    )
+    form = _form(builder.info.features[key], image_size)
+
+    def source(files):
+        return _RecordImages(records.Records(files), key, *form)
+
+    truth = y[split.unlabeled]
+    if unlabeled_name is not None:
+        _check_contained(unlabeled_name, labeled_in_unlabeled, split)
+        other = _prepared(unlabeled_name, data_dir, download)
+        unlabeled = source(_instructions(other, "labeled_split", labeled_split))
+        everything, truth = source(labeled_files), None
+    else:
+        extra = []
+        if extra_split is not None:
+            extra = _instructions(builder, "extra_split", extra_split)
+            truth = None
+        everything = source(labeled_files + extra)
+        others = np.arange(len(y), len(everything))
+        chosen = np.concatenate([split.unlabeled, others])
+        if not len(chosen):
+            raise ValueError(
+                "There are no unlabeled images: choose `num_labeled` below "
+                f"{len(y)}, or name an `extra_split`."
+            )
+        unlabeled = everything.subset(chosen)
+    validation = None
+    if len(split.validation):
+        validation = data.evaluation_batches(
+            everything.subset(split.validation), y[split.validation]
+        )
+    return data.SemiSupervisedData(
+        labeled=(everything.subset(split.labeled), y[split.labeled]),
+        unlabeled=unlabeled,
+        validation=validation,
+        test=_test(builder, test_split, source, classes),
+        num_classes=classes.num_classes,
+        class_names=tuple(classes.names),
+        unlabeled_labels=truth,
+        views=views or _default_views(builder.name, unlabeled),
+    )
+
+
+class _RecordImages(sources.Source):
+    """Images out of records of TensorFlow Datasets."""
+
+    def __init__(self, reader, key, shape, view_shape):
+        super().__init__((len(reader), *shape), tf.uint8, view_shape)
+        self._records = reader
+        self._key = key
+
+    def read(self, index):
+        height, width, channels = self.shape[1:]
+        parsed = tf.io.parse_example(
+            self._records(index),
+            {self._key: tf.io.FixedLenFeature([], tf.string)},
+        )
+
+        def load(contents):
+            image = reading.decode(contents, False, channels)
+            return reading.cover(image, height, width)
+
+        spec = tf.TensorSpec((height, width, channels), tf.uint8)
+        return tf.map_fn(load, parsed[self._key], fn_output_signature=spec)
+
+
+def _prepared(name, data_dir, download):
+    """The builder of a data set whose files are there."""
+    # Late: it is slow to import, and not everyone's data are from there.
+    import tensorflow_datasets
+
+    try:
+        builder = tensorflow_datasets.builder(name, data_dir=data_dir)
+    except (
+        tensorflow_datasets.core.registered.DatasetNotFoundError,
+        AssertionError,
+        AttributeError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise ValueError(
+            "`name` must be a data set of TensorFlow Datasets"
+            f"{_nearest(name, tensorflow_datasets.list_builders())}. "
+            f"Received: name={name} ({str(error).splitlines()[0][:100]})"
+        ) from error
+    if builder.is_prepared():
+        return builder
+    if not download:
+        raise FileNotFoundError(
+            f"The data set {name} is not prepared in {builder.data_path}. "
+            "With a network, prepare it with `download=True` (in "
+            "examples/train_images.py --download), or with `tfds build "
+            f"{name}`; without one, do that elsewhere and copy the folder "
+            f"{builder.name} to {builder.data_dir_root}."
+        )
+    _check_network()
+    builder.download_and_prepare()
+    return builder
+
+
+def _nearest(name, known):
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    return f", such as {', '.join(near)}" if near else ""
+
+
+def _check_network():
+    """Raises at once where downloading would try for minutes."""
+    try:
+        socket.create_connection(("storage.googleapis.com", 443), 5).close()
+    except OSError as error:
+        raise ConnectionError(
+            "`download=True` needs a network, and storage.googleapis.com "
+            f"cannot be reached: {error}"
+        ) from error
+
+
+def _keys(builder):
+    """Name of the image feature, and (name, feature) of the label's."""
+    import tensorflow_datasets
+
+    features = builder.info.features
+    found = []
+    for kind in (
+        tensorflow_datasets.features.Image,
+        tensorflow_datasets.features.ClassLabel,
+    ):
+        names = [n for n, f in features.items() if isinstance(f, kind)]
+        if len(names) != 1:
+            raise ValueError(
+                "`name` must be a data set with one image and one class for "
+                f"each example. Received: {builder.name}, with {len(names)} "
+                f"features of kind {kind.__name__} among {sorted(features)}"
+            )
+        found += names
+    form = builder.info.file_format.value
+    if form not in ("tfrecord", "array_record"):
+        raise ValueError(
+            f"{builder.name} must be prepared as tfrecord or array_record. "
+            f"Received: {form}"
+        )
+    return found[0], _Classes(found[1], features[found[1]])
+
+
+class _Classes:
+    """The feature that holds the class."""
+
+    def __init__(self, key, feature):
+        self.key = key
+        self.num_classes = feature.num_classes
+        self.names = feature.names
+
+
+def _instructions(builder, argument, split):
+    """Which files hold a split, and which of their records."""
+    try:
+        found = list(builder.info.splits[split].file_instructions)
+    except (KeyError, ValueError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"`{argument}` must be a split of {builder.name}, of "
+            f"{sorted(builder.info.splits)}. Received: {argument}={split}"
+        ) from error
+    if not found:
+        raise ValueError(
+            f"`{argument}` must hold records. Received: {argument}={split}"
+        )
+    return found
+
+
+def _parse_labels(contents, key):
+    parsed = tf.io.parse_example(
+        contents, {key: tf.io.FixedLenFeature([], tf.int64)}
+    )
+    return tf.cast(parsed[key], tf.int32)
+
+
+def _labels(reader, classes):
+    """Classes of all records, int32."""
+    parts = []
+    for start in range(0, len(reader), _CHUNK):
+        numbers = range(start, min(start + _CHUNK, len(reader)))
+        parts.append(_parse_labels(reader.read(numbers), classes.key).numpy())
+    return np.concatenate(parts)
+
+
+class _RecordLabels(sources.Source):
+    """Classes out of records, for sets that are passed through in order."""
+
+    def __init__(self, reader, key):
+        super().__init__((len(reader),), tf.int32)
+        self._records = reader
+        self._key = key
+
+    def read(self, index):
+        return _parse_labels(self._records(index), self._key)
+
+
+def _test(builder, split, source, classes):
+    """Batches of the test split, or None where there is none."""
+    if split == "default":
+        # Some "test" splits, as ImageNet's, come without labels.
+        known = [
+            name
+            for name in ("test", "validation")
+            if name in builder.info.splits
+            and _is_labeled(builder, name, classes)
+        ]
+        split = known[0] if known else None
+    if split is None:
+        return None
+    files = _instructions(builder, "test_split", split)
+    labels = _RecordLabels(records.Records(files), classes.key)
+    return data.evaluation_batches(source(files), labels)
+
+
+def _is_labeled(builder, split, classes):
+    """Whether the first records of a split have classes."""
+    reader = records.Records(_instructions(builder, "test_split", split))
+    contents = reader.read(range(min(len(reader), _CHUNK)))
+    labels = _parse_labels(contents, classes.key).numpy()
+    return bool(((labels >= 0) & (labels < classes.num_classes)).all())
+
+
+def _form(feature, image_size):
+    """Shape to which images are brought, and that of views of them."""
+    height, width, channels = feature.shape
+    native = None if None in (height, width) else (height, width)
+    size = image_size or native or _DEFAULT_SIZE
+    return image_files.forms(size, native, channels or 3)
+
+
+def _default_views(name, unlabeled):
+    if name in _FLIPPED and min(unlabeled.view_shape[:2]) <= augment.SMALL:
+        return augment.named_views("cifar", *unlabeled.view_shape[:2])
+    return augment.default_views(unlabeled)
+
+
+def _check_contained(name, labeled_in_unlabeled, split):
+    if not labeled_in_unlabeled or len(split.validation):
+        raise ValueError(
+            f"Labeled or validation images cannot be found in {name}, to "
+            "remove them: `labeled_in_unlabeled` must be True and "
+            "`validation_fraction` 0 with `unlabeled_name`."
+        )

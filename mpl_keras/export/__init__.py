@@ -1,0 +1,31 @@
+"""A network as people deploy it: pictures in, probabilities and names out."""
+
+from mpl_keras.export.classifiers import (
+    Classifier,
+    load,
+)
+from mpl_keras.export.conversion import (
+    FORMATS,
+)
+from mpl_keras.export.prediction import (
+    Prediction,
+    predict_files,
+)
+from mpl_keras.export.write import (
+    Check,
+    check,
+    convert,
+    write_classifier,
+)
+
+__all__ = [
+    "Check",
+    "Classifier",
+    "FORMATS",
+    "Prediction",
+    "check",
+    "convert",
+    "load",
+    "predict_files",
+    "write_classifier",
+]

@@ -1,0 +1,204 @@
+"""Exported image classifiers of any format, used in one way."""
+
+import json
+import os
+import zipfile
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras.images.preprocessing import ImagePreprocessing
+
+# Where a `.keras` or LiteRT file holds what is known about the classifier:
+# both are, or can be, zip archives too.
+ENTRY = "classifier.json"
+
+
+class Classifier:
+    """Base class: from uint8 images to class probabilities.
+
+    Args:
+        metadata: "class_names", and "preprocessing" as
+            `ImagePreprocessing.get_config` gives it.
+
+    Attributes:
+        class_names: One name for each column of the probabilities.
+        preprocessing: How images come to the form that it takes.
+
+    Example:
+    >>> config = ImagePreprocessing((8, 8), channels=1).get_config()
+    >>> base = Classifier({"class_names": "ab", "preprocessing": config})
+    >>> base.class_names
+    ('a', 'b')
+    """
+
+    def __init__(self, metadata: dict[str, Any]):
+        self.class_names = tuple(metadata["class_names"])
+        self.preprocessing = ImagePreprocessing.from_config(
+            metadata["preprocessing"]
+        )
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Classifies a batch.
+
+        Args:
+            images: uint8, [N, *preprocessing.canvas_size, channels].
+
+        Returns:
+            Probabilities, float32, [N, number of classes].
+        """
+        return np.asarray(self._run(self._crop(np.asarray(images))))
+
+    def _crop(self, images):
+        return self.preprocessing.crop(images)
+
+    def _run(self, images):
+        raise NotImplementedError
+
+
+class _SavedModel(Classifier):
+    """Preprocessing is in it, and needs no second one."""
+
+    def __init__(self, path):
+        self._model = tf.saved_model.load(path)
+        try:
+            described = self._model.signatures["metadata"]()
+        except KeyError as error:
+            raise _unknown(path) from error
+        super().__init__(json.loads(described["json"].numpy()))
+        self._serve = self._model.signatures["serving_default"]
+
+    def _crop(self, images):
+        return images
+
+    def _run(self, images):
+        return self._serve(images=tf.constant(images))["probabilities"]
+
+
+class _Keras(Classifier):
+    def __init__(self, path):
+        super().__init__(_zipped(path))
+        network = keras.saving.load_model(path, compile=False)
+        scale = self.preprocessing.scale
+
+        @tf.function(reduce_retracing=True)
+        def run(images):
+            logits = network(tf.cast(images, tf.float32) * scale)
+            return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+        self._run = run
+
+
+class _LiteRT(Classifier):
+    def __init__(self, path):
+        super().__init__(_zipped(path))
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError:
+            Interpreter = tf.lite.Interpreter  # noqa: N806
+        self._interpreter = Interpreter(path, num_threads=os.cpu_count())
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._shape = None
+
+    def _run(self, images):
+        if self._shape != images.shape:
+            self._interpreter.resize_tensor_input(self._input, images.shape)
+            self._interpreter.allocate_tensors()
+            self._shape = images.shape
+        self._interpreter.set_tensor(self._input, images)
+        self._interpreter.invoke()
+        return self._interpreter.get_tensor(self._output)
+
+
+class _ONNX(Classifier):
+    def __init__(self, path):
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise ImportError(
+                "ONNX files need onnxruntime: pip install onnxruntime"
+            ) from error
+        self._session = onnxruntime.InferenceSession(
+            path, providers=["CPUExecutionProvider"]
+        )
+        known = self._session.get_modelmeta().custom_metadata_map
+        if ENTRY not in known:
+            raise _unknown(path)
+        super().__init__(json.loads(known[ENTRY]))
+        self._name = self._session.get_inputs()[0].name
+
+    def _run(self, images):
+        return self._session.run(None, {self._name: images})[0]
+
+
+_SUFFIXES = {".keras": _Keras, ".tflite": _LiteRT, ".onnx": _ONNX}
+
+
+def load(path: Any) -> Classifier:
+    """Loads what `write_classifier` has written, in any of its formats.
+
+    Args:
+        path: A SavedModel's folder, or a `.keras`, `.tflite` or `.onnx` file.
+
+    Returns:
+        A `Classifier`.
+
+    Raises:
+        FileNotFoundError: There is nothing.
+        ImportError: What runs this format is not installed.
+        ValueError: It is something else, or says nothing about its classes.
+
+    Example:
+    >>> load("student.onnx")
+    Traceback (most recent call last):
+    ...
+    FileNotFoundError: `path` must be an exported classifier. Received: \
+path=student.onnx, which does not exist
+    """
+    path = os.fspath(path)
+    if not os.path.exists(path):
+        raise FileNotFoundError(
+            "`path` must be an exported classifier. Received: "
+            f"path={path}, which does not exist"
+        )
+    if os.path.isdir(path):
+        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+            raise ValueError(
+                "`path` must be a SavedModel or a file. Received: "
+                f"path={path}, a folder without saved_model.pb"
+            )
+        return _SavedModel(path)
+    kind = _SUFFIXES.get(os.path.splitext(path)[1].lower())
+    if kind is None:
+        raise ValueError(
+            "`path` must be a SavedModel's folder, or end in one of "
+            f"{', '.join(_SUFFIXES)}. Received: path={path}"
+        )
+    try:
+        return kind(path)
+    except (ImportError, ValueError):
+        raise
+    except Exception as error:
+        raise ValueError(
+            f"`path` must be a whole {kind.__name__[1:]} file. Received: "
+            f"path={path}, which could not be read: {error}"
+        ) from error
+
+
+def _zipped(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read(ENTRY))
+    except KeyError as error:
+        raise _unknown(path) from error
+
+
+def _unknown(path):
+    return ValueError(
+        "`path` must be a classifier that knows its preprocessing and classes, "
+        f"as `export.write_classifier` writes it. Received: path={path}, "
+        "which does not"
+    )

@@ -1,0 +1,178 @@
+"""Many image files through an exported classifier, in a stream."""
+
+import collections
+import concurrent.futures
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras.checks import arguments
+from mpl_keras.export import classifiers
+from mpl_keras.images import preprocessing, reading
+
+_THREADS = 2  # that read; decoding leaves Python, and has its own
+_AHEAD = 4  # batches that are read before they are needed
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+_ENDS, _TAIL = (b"IEND\xaeB`\x82", b"\xff\xd9"), 64
+_WITH_ALPHA = (4, 6)  # colour types of PNG
+
+
+class Prediction(NamedTuple):
+    """What a classifier says about a file.
+
+    Attributes:
+        path: Of the file.
+        probabilities: float32, [number of classes], or None.
+        error: What is wrong with the file, or "".
+
+    Example:
+    >>> Prediction("a.png", None, "is damaged or truncated").error
+    'is damaged or truncated'
+    """
+
+    path: str
+    probabilities: np.ndarray | None
+    error: str
+
+
+def predict_files(
+    classifier: classifiers.Classifier,
+    paths: Sequence[str],
+    batch_size: int = 64,
+) -> Iterator[Prediction]:
+    """Classifies image files, and goes on after those that cannot be read.
+
+    Files are read and decoded beside the classifier's work; memory does not
+    grow with their number.
+
+    Args:
+        classifier: What `classifiers.load` gives.
+        paths: Of PNG, JPEG, BMP or GIF files.
+        batch_size: How many are classified at once.
+
+    Yields:
+        A `Prediction` of each file, in order.
+
+    Example:
+    >>> list(predict_files(None, []))
+    []
+    """
+    arguments.integer("batch_size", batch_size, 1)
+    if not paths:
+        return
+    reader = _Reader(classifier.preprocessing)
+    batches = (
+        paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
+    )
+    with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+        ahead = collections.deque()
+        for batch in batches:
+            ahead.append((batch, pool.submit(reader.read, batch)))
+            if len(ahead) > _AHEAD:
+                yield from _classify(classifier, *ahead.popleft())
+        while ahead:
+            yield from _classify(classifier, *ahead.popleft())
+
+
+def _classify(classifier, paths, future):
+    canvas, errors = future.result()
+    good = [i for i in range(len(paths)) if i not in errors]
+    rows = dict.fromkeys(range(len(paths)))
+    if good:
+        part = canvas if not errors else canvas[good]
+        rows |= zip(good, classifier(part), strict=True)
+    for number, path in enumerate(paths):
+        yield Prediction(path, rows[number], errors.get(number, ""))
+
+
+class _Reader:
+    """Reads and decodes batches of files.
+
+    Calls of TensorFlow for every file would cost more than decoding a small
+    image: files of one kind are decoded in one call.
+    """
+
+    def __init__(self, prepare: preprocessing.ImagePreprocessing):
+        self._prepare = prepare
+        self._shape = (*prepare.canvas_size, prepare.channels)
+        files = tf.TensorSpec((None,), tf.string)
+        self._decode = tf.function(prepare.decode, input_signature=[files])
+        self._decode_same = tf.function(self._same, input_signature=[files])
+
+    def _same(self, files):
+        """Files of opaque images that have the size already."""
+
+        def load(contents):
+            image = reading.decode(contents, False, self._prepare.channels)
+            return tf.ensure_shape(image, self._shape)
+
+        spec = tf.TensorSpec(self._shape, tf.uint8)
+        return tf.map_fn(load, files, fn_output_signature=spec)
+
+    def read(self, paths):
+        """Images [N, *canvas_size, channels], and by number what is wrong."""
+        canvas = np.zeros((len(paths), *self._shape), np.uint8)
+        contents, errors = {}, {}
+        for number, path in enumerate(paths):
+            try:
+                # Without a buffer, because each call costs as much as a read.
+                with open(path, "rb", buffering=0) as file:
+                    contents[number] = file.read()
+            except OSError as error:
+                errors[number] = f"cannot be opened: {error.strerror}"
+        kinds = collections.defaultdict(list)
+        for number, file in contents.items():
+            # Those that look cut off would only hold up the others.
+            doubtful = not any(end in file[-_TAIL:] for end in _ENDS)
+            kinds[self._kind(file), doubtful].append(number)
+        for (decode, _), numbers in kinds.items():
+            self._fill(canvas, contents, numbers, decode, errors)
+        return canvas, errors
+
+    def _fill(self, canvas, contents, numbers, decode, errors):
+        """Decodes files of one kind; halves find those that are damaged."""
+        try:
+            files = tf.constant([contents[n] for n in numbers])
+            canvas[numbers] = decode(files).numpy()
+        except (tf.errors.OpError, ValueError):
+            half = len(numbers) // 2
+            if half:
+                for part in (numbers[:half], numbers[half:]):
+                    self._fill(canvas, contents, part, decode, errors)
+                return
+            (number,) = numbers
+            errors[number] = _problem(contents[number])
+
+    def _kind(self, file):
+        """The function that decodes it."""
+        if file[:3] == _JPEG:
+            return self._decode
+        if file[:8] != _PNG:
+            return self._with_pillow
+        size = int.from_bytes(file[20:24]), int.from_bytes(file[16:20])
+        plain = file[25:26] and file[25] not in _WITH_ALPHA
+        if plain and size == self._shape[:2] and b"tRNS" not in file:
+            return self._decode_same
+        return self._decode
+
+    def _with_pillow(self, files):
+        """Formats that TensorFlow does not decode as Pillow does."""
+        canvas = []
+        for file in files:
+            reading.inspect(file.numpy())
+            image = reading.decode(
+                file, tf.constant(True), self._prepare.channels
+            )
+            canvas.append(self._prepare.fit(image))
+        return tf.stack(canvas)
+
+
+def _problem(contents):
+    """What is wrong with a file that cannot be decoded."""
+    try:
+        reading.inspect(contents)
+    except ValueError as error:
+        return str(error)
+    return "is damaged or truncated"

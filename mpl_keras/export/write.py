@@ -1,0 +1,284 @@
+"""A trained network as people deploy it: pictures in, probabilities out.
+
+One file or folder holds the preprocessing, the network and the class names. It
+is put where it belongs only if it gives what the network gives, on real images.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras import files
+from mpl_keras.checks import arguments
+from mpl_keras.datasets import sources
+from mpl_keras.datasets.data import SemiSupervisedData
+from mpl_keras.export import classifiers, conversion
+from mpl_keras.models import SemiSupervisedModel
+from mpl_keras.networks import requirements
+from mpl_keras.report import model_card
+
+_CHECKED, _CALIBRATED = 256, 200  # images
+_EXACT = 1e-5  # largest difference of a probability
+_INT8_WARNS, _INT8_FAILS = 0.98, 0.9  # share of images of the same class
+
+
+class Check(NamedTuple):
+    """How what was written compares with the network.
+
+    Attributes:
+        images: How many were classified by both.
+        agreement: Share of them that both give the same class.
+        difference: Largest difference of a probability.
+        classes: How many different classes the network gives them: of one
+            alone, agreement says nothing.
+
+    Example:
+    >>> print(Check(images=256, agreement=1.0, difference=2e-7, classes=3))
+    on 256 images of 3 classes 100.0 % the same class, probabilities differ \
+by at most 2.0e-07
+    """
+
+    images: int
+    agreement: float
+    difference: float
+    classes: int
+
+    def __str__(self):
+        """In words."""
+        images = f"{self.images} images of {self.classes} classes"
+        if self.classes == 1:
+            images = f"{self.images} images, all of one class to the network,"
+        return (
+            f"on {images} {100 * self.agreement:.1f} % the same class, "
+            f"probabilities differ by at most {self.difference:.1e}"
+        )
+
+
+def write_classifier(
+    model: keras.Model,
+    filepath: Any,
+    data: SemiSupervisedData,
+    *,
+    format: str = "tf_saved_model",
+    network: str = "averaged",
+    overwrite: bool = False,
+    facts: Mapping[str, Any] | None = None,
+) -> Check:
+    """Writes an image classifier that needs nothing else, and its model card.
+
+    | format | path | takes | is run by |
+    |---|---|---|---|
+    | tf_saved_model | folder | uint8 images of any size; PNG, JPEG files | \
+TensorFlow Serving |
+    | keras | .keras | what the network takes | Keras |
+    | litert | .tflite | uint8 images of the network's size | LiteRT |
+    | litert_int8 | .tflite | the same | LiteRT, computing in 8 bits |
+    | onnx | .onnx | the same | ONNX Runtime |
+
+    A SavedModel's `serving_default` takes "images", uint8 [N, height, width,
+    channels], and gives "probabilities" [N, classes] and "classes" [N], the
+    names of the most probable ones. `serve_files` takes "image_bytes" [N] and
+    gives the same. `metadata` takes nothing, and gives "class_names" and, as
+    "json", preprocessing too. The other formats hold this JSON as
+    `classifier.json`, in the archive (`unzip -p student.tflite
+    classifier.json`) or in ONNX's metadata.
+
+    Networks of mixed precision are written in float32. The card is written to
+    `filepath` + ".md".
+
+    Args:
+        model: A `MetaPseudoLabels` or `UDA` model, or any network from images
+            to logits.
+        filepath: Where to. What is written appears when it is complete.
+        data: What was trained on. Preprocessing and class names are taken
+            from it, images to check and calibrate with, and test images for
+            the accuracy in the card.
+        format: See above.
+        network: Which network of a model of this library: "averaged", the one
+            that people use, or one that was trained: "student", "teacher", or
+            "model" of a `UDA` model.
+        overwrite: Whether to replace what is at `filepath`.
+        facts: More for the card, see `model_card.text`.
+
+    Returns:
+        How the result compares with the network.
+
+    Raises:
+        FileExistsError: There is something, and `overwrite` is False.
+        ImportError: What this format needs is not installed.
+        ValueError: There is no such network or format; the data are no images,
+            or of another form or other classes than the network's; a layer
+            cannot be converted; or the result differs.
+
+    Example:
+    >>> import tempfile
+    >>> from mpl_keras import datasets
+    >>> data = datasets.digits(num_labeled=20)
+    >>> layers = [keras.Input((8, 8, 1)), keras.layers.Flatten()]
+    >>> net = keras.Sequential([*layers, keras.layers.Dense(10)])
+    >>> path = os.path.join(tempfile.mkdtemp(), "student.keras")
+    >>> write_classifier(net, path, data, format="keras").agreement
+    1.0
+    """
+    known = {"format": format}
+    if isinstance(model, SemiSupervisedModel):
+        arguments.choice("network", network, ("averaged", *model.trained))
+        known["network"] = model.describe(network)
+        known["trained_steps"] = int(model.step.numpy())
+        model = {"averaged": model.averaged, **model.trained}[network]
+    check(model, filepath, data, format, overwrite)
+    checked = []
+    files.write_whole(
+        filepath,
+        lambda path: checked.append(convert(model, path, data, format)),
+    )
+    facts = known | {"check": checked[0]} | dict(facts or {})
+    files.write_whole(
+        f"{os.fspath(filepath)}.md",
+        files.text_writer(model_card.text(model, data, facts)),
+    )
+    return checked[0]
+
+
+def convert(
+    network: keras.Model,
+    path: Any,
+    data: SemiSupervisedData,
+    format: str = "tf_saved_model",
+) -> Check:
+    """Writes what `write_classifier` does, to a path of its own, and checks it.
+
+    Args:
+        network: See `write_classifier`, as the rest.
+        path: Where nothing is yet.
+        data: The same.
+        format: The same.
+
+    Raises:
+        ValueError: A layer cannot be converted, or the result differs.
+    """
+    network = conversion.in_float32(network)
+    metadata = {
+        "class_names": list(data.class_names),
+        "preprocessing": data.preprocessing.get_config(),
+    }
+    options = {}
+    if format == "litert_int8":
+        calibration = _pixels(data, _CALIBRATED, data.unlabeled)
+        options["calibration"] = data.preprocessing.crop(calibration)
+    write_format = conversion.WRITERS[format]
+    write_format(network, path, data.preprocessing, metadata, **options)
+    return _compare(network, path, _pixels(data, _CHECKED), format)
+
+
+def check(
+    network: keras.Model,
+    filepath: Any,
+    data: SemiSupervisedData,
+    format: str = "tf_saved_model",
+    overwrite: bool = False,
+) -> None:
+    """Raises for what `write_classifier` could not do, before it takes time.
+
+    Args:
+        network: See `write_classifier`, as the rest.
+        filepath: The same.
+        data: The same.
+        format: The same.
+        overwrite: The same.
+    """
+    conversion.check_format(format, filepath)
+    files.check_free(filepath, overwrite)
+    preprocessing = getattr(data, "preprocessing", None)
+    if preprocessing is None:
+        raise ValueError(
+            "`data` must be what was trained on: uint8 images, or floats whose "
+            "`image_scale` it says. (`model.export` exports the bare "
+            f"network.) Received: data={data!r}"
+        )
+    outputs = requirements.output_width(network, "network")
+    if outputs != len(data.class_names):
+        raise ValueError(
+            "`data.class_names` must be one for each of the network's "
+            f"{outputs} outputs. Received: {len(data.class_names)} names"
+        )
+    takes = tuple(requirements.symbolic_inputs(network).shape[1:])
+    form = preprocessing.input_shape
+    if len(takes) != 3 or any(
+        known not in (None, size)
+        for known, size in zip(takes, form, strict=True)
+    ):
+        raise ValueError(
+            f"`data` must hold images of the form that the network takes, "
+            f"{takes}. Received: images of {form}"
+        )
+
+
+def _pixels(data, count, x=None):
+    """Some images of the canvas's size, uint8: of those that test, or of x."""
+    held_out = data.test or data.validation
+    if x is None and held_out is not None and _same_size(data):
+        parts = []
+        for images, _ in held_out:
+            parts.append(images.numpy())
+            if sum(map(len, parts)) >= count:
+                break
+        images = np.concatenate(parts)[:count]
+    else:
+        x = data.unlabeled if x is None else x
+        images = sources.reader(x)(tf.range(min(count, len(x)))).numpy()
+    scaled = np.round(images / data.preprocessing.scale)
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def _same_size(data):
+    """Whether evaluation sees whole images, and not their centres."""
+    return data.preprocessing.canvas_size == data.preprocessing.image_size
+
+
+def _compare(network, path, images, format):
+    """Runs what was written; raises or warns where it differs too much."""
+    # On the processor, because some GPUs round more than is allowed here.
+    with tf.device("CPU:0"):
+        classifier = classifiers.load(path)
+        preprocessing = classifier.preprocessing
+        x = preprocessing.crop(images) * np.float32(preprocessing.scale)
+        logits = network(tf.constant(x), training=False)
+        expected = tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+        try:
+            given = classifier(images)
+        except RuntimeError as error:
+            # Of a layer whose output is always 0, say, 8 bits have no range.
+            raise ValueError(
+                f"What was written as {format} cannot be run, and was not "
+                f"kept: {error}"
+            ) from error
+    # What is as good as equal may be in either order.
+    margin = np.take_along_axis(
+        expected, given.argmax(-1)[:, np.newaxis], axis=-1
+    )[:, 0]
+    tie = 2 * _EXACT
+    agreement = float((margin >= expected.max(-1) - tie).mean())
+    difference = float(np.abs(given - expected).max())
+    classes = len(np.unique(expected.argmax(-1)))
+    found = Check(len(images), agreement, difference, classes)
+    if format != "litert_int8" and not difference <= _EXACT:
+        raise ValueError(
+            f"What was written as {format} differs from the network, and was "
+            f"not kept: probabilities of {len(images)} images differ by up to "
+            f"{difference:.1e}, more than {_EXACT:.0e}."
+        )
+    if format == "litert_int8" and agreement < _INT8_WARNS:
+        text = (
+            f"Of {len(images)} images, the network in 8 bits gives "
+            f"{100 * agreement:.1f} % the class that it gives in float32"
+        )
+        if agreement < _INT8_FAILS:
+            raise ValueError(f"{text}: it was not kept. Use format='litert'.")
+        warnings.warn(f"{text}.", stacklevel=5)
+    return found

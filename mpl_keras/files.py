@@ -1,0 +1,186 @@
+"""Writing results to disk whole or not at all, and locks on folders."""
+
+import contextlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import filelock
+
+LOCK_FILE = ".lock"
+
+
+def check_folder(path, overwrite: bool = False, argument="path") -> str:
+    """Raises unless a folder for results is free, and can be written to.
+
+    Nothing is made or written.
+
+    Args:
+        path: The folder, which need not exist.
+        overwrite: Whether files in it may be written over.
+        argument: What to call the path in the error.
+
+    Returns:
+        The path as a string.
+
+    Raises:
+        FileExistsError: If it holds something, and `overwrite` is False.
+        PermissionError: If it could not be written to.
+    """
+    path = os.fspath(path)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise FileExistsError(
+            f"`{argument}` must be a folder. Received: {argument}={path}, "
+            "which is a file"
+        )
+    if _occupied(path) and not overwrite:
+        raise FileExistsError(
+            f"`{argument}` must be a new or empty folder, unless overwriting "
+            f"is asked for. Received: {argument}={path}"
+        )
+    parent = os.path.abspath(path)
+    while not os.path.exists(parent):
+        parent = os.path.dirname(parent)
+    if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
+        raise PermissionError(
+            f"`{argument}` must be a folder that can be written to. Received: "
+            f"{argument}={path}, and {parent} cannot"
+        )
+    return path
+
+
+def prepare_folder(path, overwrite: bool = False, argument="path") -> str:
+    """Makes a folder for results, or raises as `check_folder` does.
+
+    Nothing in a folder that is in use is deleted, either way.
+    """
+    path = check_folder(path, overwrite, argument)
+    os.makedirs(path, exist_ok=True)
+    return path
+
+
+def write_whole(filepath, write: Callable[[str], None]) -> None:
+    """Writes a file or folder so that it is there whole, or as it was.
+
+    Args:
+        filepath: Where it is to be. What is there is replaced at the end.
+        write: Writes it to the path that it gets.
+
+    Example:
+    >>> folder = tempfile.mkdtemp()
+    >>> path = os.path.join(folder, "answer.txt")
+    >>> write_whole(path, lambda path: open(path, "w").write("42"))
+    >>> os.listdir(folder)
+    ['answer.txt']
+    """
+    filepath = os.path.abspath(os.fspath(filepath))
+    folder, name = os.path.split(filepath)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
+        target = os.path.join(half, name)
+        write(target)
+        if os.path.isdir(filepath) or os.path.isdir(target):
+            # A folder cannot be replaced at once: what was is set aside.
+            if os.path.lexists(filepath):
+                os.replace(filepath, os.path.join(half, ".before"))
+        os.replace(target, filepath)
+
+
+def text_writer(text: str) -> Callable[[str], None]:
+    """What writes a text to a path, for `write_whole`."""
+
+    def write(path):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    return write
+
+
+def json_writer(value) -> Callable[[str], None]:
+    """What writes a value as JSON to a path, for `write_whole`.
+
+    Example:
+    >>> path = os.path.join(tempfile.mkdtemp(), "a.json")
+    >>> write_whole(path, json_writer({"a": 1}))
+    """
+    return text_writer(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def check_free(filepath, overwrite: bool = False) -> None:
+    """Raises `FileExistsError` if there is something that is to stay.
+
+    Args:
+        filepath: A file or folder.
+        overwrite: Whether it may be replaced.
+    """
+    if _occupied(filepath) and not overwrite:
+        raise FileExistsError(
+            "`filepath` must be free, unless `overwrite=True`. Received: "
+            f"filepath={filepath}, which exists"
+        )
+
+
+def _occupied(path):
+    if os.path.isdir(path):
+        return bool(os.listdir(path))
+    return os.path.exists(path)
+
+
+class FolderLock:
+    """A lock on a folder, which ends with the process that holds it.
+
+    Args:
+        folder: The folder; it must exist when the lock is taken.
+        argument: What to call the folder in an error.
+
+    Example:
+    >>> import tempfile
+    >>> lock = FolderLock(tempfile.mkdtemp())
+    >>> lock.acquire()
+    >>> lock.release()
+    """
+
+    def __init__(self, folder: Any, argument: str = "folder"):
+        self._folder = os.fspath(folder)
+        self._argument = argument
+        self._lock = filelock.FileLock(
+            os.path.join(self._folder, LOCK_FILE), timeout=0, thread_local=False
+        )
+
+    def acquire(self) -> None:
+        """Takes the lock; taken twice by one object it is held once.
+
+        Raises:
+            BlockingIOError: If another job holds it.
+        """
+        if self._lock.is_locked:
+            return
+        try:
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            raise BlockingIOError(
+                f"`{self._argument}` must be the folder of one job alone: "
+                "another one that still runs trains there. Received: "
+                f"{self._argument}={self._folder}"
+            ) from error
+        except NotImplementedError:
+            warnings.warn(
+                f"The file system of {self._folder} has no locks: see to it "
+                "that no other job trains there.",
+                stacklevel=3,
+            )
+
+    def release(self) -> None:
+        """Gives it back, and leaves no file behind."""
+        if self._lock.is_locked:
+            # Still locked: who opens it now sees that it is gone.
+            with contextlib.suppress(OSError):
+                os.remove(self._lock.lock_file)
+            self._lock.release()
+
+    def __del__(self):
+        """Gives it back when nobody can any more."""
+        self.release()

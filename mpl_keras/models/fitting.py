@@ -1,0 +1,300 @@
+"""How a model is trained and evaluated through Keras's own methods.
+
+`fit` checks the data before the first step, goes on where a backup says, and
+stops when steps go bad; metrics are of one network and one form of labels.
+"""
+
+import keras
+import tensorflow as tf
+
+from mpl_keras import losses
+from mpl_keras.checks import arrays, batches
+from mpl_keras.checks.batches import VIEWS
+from mpl_keras.distribute import requirements, workers
+from mpl_keras.distribute.fit_callback import FitCallback
+from mpl_keras.models.measuring import Measuring
+from mpl_keras.models.passes import weighted_mean
+from mpl_keras.models.safeguard import Safeguard
+from mpl_keras.models.saving import SavableModel
+
+
+class FittedModel(SavableModel):
+    """Base class: `fit`, `evaluate` and metrics of a semi-supervised model.
+
+    Args:
+        num_classes: Number of classes.
+        **options: Of `keras.Model`.
+
+    Attributes:
+        step: How many steps were trained, saved with the model.
+        safeguard: Undoes steps that went bad, and counts them.
+        measuring: What steps show, and the metrics of `compile`.
+        examples_per_step: Labeled and unlabeled examples that a step of `fit`
+            trains on, where the data say how many; or None.
+    """
+
+    def __init__(self, num_classes: int, **options):
+        super().__init__(num_classes, **options)
+        self.step = self.make_state("step", (), "zeros", "int64")
+        self.safeguard = Safeguard(self.make_state)
+        self._trackers = {}
+        self.measuring = Measuring(self, self._trackers)
+        self.examples_per_step = None
+        self._evaluating = False
+
+    def make_state(self, name, shape, initializer, dtype="float32"):
+        """A variable of the model's own, which all replicas agree on."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype=dtype,
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+
+    @property
+    def bad_steps(self) -> keras.Variable:
+        """How many steps had values that were not finite, and were undone."""
+        return self.safeguard.bad_steps
+
+    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+        """As `keras.Model.fit`, on batches of labeled and unlabeled views.
+
+        Args:
+            x: A dataset of `({"labeled", "weak", "strong"}, y)`, as
+                `pipeline.training_dataset` makes it, whose number of steps per
+                epoch is taken from it. Or arrays under these names, all of one
+                length.
+            y: Labels, where `x` holds arrays.
+            batch_size: Where `x` holds arrays.
+            epochs: Number of epochs.
+            **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
+                without views, and is classified by the averaged network.
+
+        Returns:
+            A `keras.callbacks.History`.
+
+        Raises:
+            ValueError: Before the first step, if the data are not of this
+                form, or the replicas of a strategy could not train as one
+                does.
+            distribution.WorkerLost: If one of several workers is gone: start
+                all of them again.
+        """
+        if isinstance(x, tf.data.Dataset):
+            kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
+            kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
+            data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
+            batches.check(*data, self.num_classes)
+            self._check_classes(x)
+            sizes = [_batch_size(data[0][view]) for view in VIEWS[:2]]
+            self.examples_per_step = None if None in sizes else sum(sizes)
+        elif isinstance(x, dict):
+            y = self._checked_labels(x, y, kwargs.get("sample_weight"))
+            self._prepare_metrics(y)
+        if kwargs.get("validation_split"):
+            raise ValueError(
+                "`validation_split` must be 0: validation takes plain "
+                "examples, not views; pass them as `validation_data`. "
+                f"Received: validation_split={kwargs['validation_split']}"
+            )
+        if kwargs.get("validation_data") is not None:
+            self._check_validation(kwargs["validation_data"])
+        self.check_execution(x, kwargs.get("steps_per_epoch"))
+        strategy = self.distribute_strategy
+        callbacks = kwargs.get("callbacks")
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = callbacks.callbacks
+        else:
+            callbacks = [_StopWhenBad(), *keras.tree.flatten(callbacks or [])]
+            kwargs["callbacks"] = callbacks
+        try:
+            with workers.noticing_lost_workers(strategy):
+                x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
+                x = workers.distribute_batches(strategy, x)
+                return super().fit(x, y, batch_size, epochs, **kwargs)
+        finally:
+            for callback in callbacks:
+                if isinstance(callback, FitCallback):
+                    callback.on_fit_end()
+
+    def check_execution(self, x, steps: int | None) -> None:
+        """Raises for what several replicas or steps at once cannot do.
+
+        `fit` calls it before anything else.
+
+        Args:
+            x: What is to be trained on.
+            steps: Its steps per epoch, or None.
+
+        Raises:
+            ValueError: Something was made outside of the strategy's scope, a
+                BatchNorm is not synchronized, a batch does not divide by the
+                replicas, or the steps not by `steps_per_execution`.
+        """
+        if steps is not None and steps % self.steps_per_execution:
+            raise ValueError(
+                "`steps_per_epoch` must be a multiple of "
+                f"`steps_per_execution`, {self.steps_per_execution}. "
+                f"Received: steps_per_epoch={steps}"
+            )
+        sizes = {}
+        if isinstance(x, tf.data.Dataset):
+            views = x.element_spec[0]
+            for name in ("labeled", "weak"):
+                sizes[f"{name} batch size"] = _batch_size(views[name])
+        requirements.check_replicas(self, self.trained, sizes)
+
+    def _resume(self, x, callbacks, kwargs):
+        """The data and the epoch to begin with, as a backup may say."""
+        begin = kwargs.get("initial_epoch", 0)
+        stream = getattr(x, "stream", None)
+        self.prepare_fit(0)
+        if isinstance(x, tf.data.Dataset):
+            self._prepare_metrics(x.element_spec[1])
+        for callback in callbacks:
+            if not isinstance(callback, FitCallback):
+                continue
+            if callback.resumes and stream is None:
+                raise ValueError(
+                    "`x` must be what `pipeline.training_dataset` returns to "
+                    "be trained with a backup: other data cannot be entered "
+                    f"in the middle. Received: x={x!r}"
+                )
+            steps = kwargs.get("steps_per_epoch")
+            epoch, batch = callback.on_fit(self, x, steps)
+            if epoch or batch:
+                begin = epoch
+                self.prepare_fit(batch)
+                x = stream.from_step(stream.start_step + epoch * steps + batch)
+        return x, begin
+
+    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
+        """As `keras.Model.train_on_batch`, on one batch of views."""
+        y = self._checked_labels(x, y, sample_weight)
+        self._prepare_metrics(y)
+        return super().train_on_batch(x, y, sample_weight, **kwargs)
+
+    def _prepare_metrics(self, y):
+        """Makes the metrics' variables, from the labels that will come."""
+        self.measuring.prepare(y["labeled"] if isinstance(y, dict) else y)
+
+    def _checked_labels(self, x, y, sample_weight):
+        """Labels as arrays; raises unless all are views and labels."""
+        batches.check(x, y, sample_weight, self.num_classes)
+        arrays.finite(x, "x")
+        if not isinstance(y, dict):
+            return arrays.labels(y, self.num_classes)
+        return {
+            name: arrays.labels(labels, self.num_classes, name)
+            for name, labels in y.items()
+        }
+
+    def _check_classes(self, dataset):
+        """Raises if a dataset of ours has other classes than the networks."""
+        stream = getattr(dataset, "stream", None)
+        classes = self.num_classes if stream is None else stream.num_classes
+        if classes != self.num_classes:
+            raise ValueError(
+                "`x` must have as many classes as the networks have outputs, "
+                f"{self.num_classes}. Received: a dataset of {classes} classes"
+            )
+
+    def _check_validation(self, data):
+        """Raises unless validation data are `(x, y)` for one network."""
+        if isinstance(data, tf.data.Dataset):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
+        elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
+            x, y = data[:2]
+        else:
+            return  # Keras's other kinds of data have no common form.
+        if isinstance(x, dict) and set(VIEWS) <= set(x):
+            raise ValueError(
+                "`validation_data` must be `(x, y)` with plain examples, as "
+                f"the network takes them. Received: the views {sorted(x)}"
+            )
+        batches.check_labels(y, x, "validation_data", self.num_classes)
+        if not isinstance(data, tf.data.Dataset):
+            arrays.labels(y, self.num_classes, "validation_data[1]")
+
+    # Evaluation, of the averaged network, and metrics.
+
+    def test_step(self, data):
+        """Crossentropy and metrics of the averaged network on `(x, y)`."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        batches.check_labels(y, x, "evaluation", self.num_classes)
+        logits = self(x, training=False)
+        values = losses.crossentropy(y, logits)
+        # A replica may be left without examples of the last batch.
+        count = tf.size(values)
+        loss = weighted_mean(values, sample_weight)
+        loss = tf.where(count > 0, loss, tf.zeros_like(loss))
+        self.update_loss(loss, count)
+        self.measuring.measure(x, y, logits, sample_weight)
+        return self.measuring.without_trackers(super().get_metrics_result())
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
+        if y is not None:
+            self._prepare_metrics(arrays.labels(y, self.num_classes))
+        self._evaluating = True
+        try:
+            return super().evaluate(x, y, *args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def test_on_batch(self, *args, **kwargs):
+        """As `keras.Model.test_on_batch`, of the averaged network."""
+        self._evaluating = True
+        try:
+            return super().test_on_batch(*args, **kwargs)
+        finally:
+            self._evaluating = False
+
+    def get_metrics_result(self):
+        """Values of all metrics; in evaluation of those it measures."""
+        result = super().get_metrics_result()
+        if self._evaluating:
+            return self.measuring.without_trackers(result)
+        return result
+
+
+class _StopWhenBad(keras.callbacks.Callback):
+    """Looks at the count of bad steps, not so often that devices wait."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch % 10 == 9:
+            self._check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check()
+        if logs is not None and int(self.model.bad_steps.numpy()):
+            logs["bad_steps"] = int(self.model.bad_steps.numpy())
+
+    def _check(self):
+        self.model.safeguard.check(
+            int(self.model.step.numpy()), self.model.num_classes
+        )
+
+
+def _batch_size(spec):
+    """How many examples, where it is known."""
+    return tf.nest.flatten(spec)[0].shape[0]
+
+
+def _steps_per_epoch(dataset, kwargs):
+    """What the user says, or the dataset; raises if it would never end."""
+    steps = kwargs.get("steps_per_epoch")
+    if steps is None:
+        stream = getattr(dataset, "stream", None)
+        steps = stream and stream.steps_per_epoch
+    if steps is None and dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError(
+            "`steps_per_epoch` must be given for a dataset without end. "
+            "(`pipeline.training_dataset` knows its own, but the dataset that "
+            "`map`, `prefetch` and the like make of it does not.) Received: "
+            "steps_per_epoch=None"
+        )
+    return steps

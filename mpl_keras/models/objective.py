@@ -1,0 +1,86 @@
+"""UDA's loss of one batch: what single networks and teachers minimise.
+
+Xie et al., "Unsupervised Data Augmentation", 2019 (arXiv:1904.12848).
+"""
+
+from typing import Any
+
+import tensorflow as tf
+
+from mpl_keras import losses, schedules
+from mpl_keras.distribute import replicas
+from mpl_keras.models import passes
+from mpl_keras.models.alignment import DistributionAlignment
+
+
+class UDAObjective:
+    """Supervised loss + weight * consistency loss, and values to watch.
+
+    Args:
+        consistency: A `losses.ConsistencyLoss`, or None.
+        consistency_weight: A number or a schedule of the step.
+        supervised_threshold: None, or a number or schedule: the threshold of
+            training signal annealing.
+        label_smoothing: In `[0, 1)`.
+        alignment: What aligns the targets of the consistency loss.
+
+    Example:
+    >>> alignment = DistributionAlignment(None, 0.99, 2, None)
+    >>> objective = UDAObjective(None, 1.0, None, 0.0, alignment)
+    >>> logits = {"labeled": tf.zeros((4, 2))}
+    >>> loss, shown = objective(logits, tf.constant([0, 1, 0, 1]), None, 0)
+    >>> round(float(loss), 4), list(shown)
+    (0.6931, ['supervised_loss'])
+    """
+
+    def __init__(
+        self,
+        consistency: losses.ConsistencyLoss | None,
+        consistency_weight: Any,
+        supervised_threshold: Any,
+        label_smoothing: float,
+        alignment: DistributionAlignment,
+    ):
+        self._consistency = consistency
+        self._consistency_weight = consistency_weight
+        self._supervised_threshold = supervised_threshold
+        self._label_smoothing = label_smoothing
+        self._alignment = alignment
+
+    def __call__(self, logits, labels, sample_weight, step):
+        """The loss of a batch, a number for each replica: its share's mean.
+
+        Args:
+            logits: Of each view, by its name.
+            labels: Of the labeled view.
+            sample_weight: None, or a weight for each label.
+            step: How many steps were trained.
+
+        Returns:
+            The loss, and what to watch, by name.
+        """
+        supervised = self._supervised(
+            labels, logits["labeled"], sample_weight, step
+        )
+        watch = {"supervised_loss": supervised}
+        if self._consistency is None:
+            return supervised, watch
+        weak = self._alignment(logits["weak"], labels)
+        consistency = tf.reduce_mean(
+            self._consistency.call(weak, logits["strong"])
+        )
+        weight = schedules.value_at(self._consistency_weight, step)
+        weight = tf.cast(weight, consistency.dtype)
+        watch["consistency_loss"] = consistency
+        watch["consistency_weight"] = weight
+        watch["mask_rate"] = tf.reduce_mean(self._consistency.mask(weak))
+        return supervised + weight * consistency, watch
+
+    def _supervised(self, labels, logits, sample_weight, step):
+        values = losses.crossentropy(labels, logits, self._label_smoothing)
+        if self._supervised_threshold is not None:
+            threshold = schedules.value_at(self._supervised_threshold, step)
+            mask = losses.annealing_mask(labels, logits, threshold)
+            kept = replicas.mean(tf.reduce_mean(mask))
+            values = tf.math.divide_no_nan(values * mask, kept)
+        return passes.weighted_mean(values, sample_weight)

@@ -1,0 +1,87 @@
+"""What a `.keras` file holds of a model, seeds of random layers included."""
+
+import os
+
+import keras
+
+from mpl_keras.distribute.trainer import DistributedModel
+
+
+class SavableModel(DistributedModel):
+    """Base class: a `.keras` file holds all that a training needs to go on."""
+
+    def save(self, filepath, *args, **kwargs):
+        """As `keras.Model.save`, to a `.keras` file alone.
+
+        Raises:
+            ValueError: If it is to be another kind of file, which could not
+                hold two networks and their optimizers.
+        """
+        if not os.fspath(filepath).endswith(".keras"):
+            raise ValueError(
+                "`filepath` must end in '.keras' (for a SavedModel call "
+                f"`export`). Received: filepath={filepath}"
+            )
+        super().save(filepath, *args, **kwargs)
+
+    # Keras saves no seeds of random layers; without them a resumed training
+    # would see other dropout masks.
+
+    def save_own_variables(self, store):
+        """Saves the model's own state and the seeds of all layers."""
+        super().save_own_variables(store)
+        for index, seed in enumerate(self._seeds()):
+            store[f"seed_{index}"] = seed.numpy()
+
+    def load_own_variables(self, store):
+        """The inverse of `save_own_variables`."""
+        seeds = self._seeds()
+        for index, seed in enumerate(seeds):
+            seed.assign(store[f"seed_{index}"])
+        super().load_own_variables(
+            {
+                name: store[name]
+                for name in store.keys()
+                if not name.startswith("seed_")
+            }
+        )
+
+    def _seeds(self):
+        """States of all seed generators, in the order of the layers."""
+        weights = {id(variable) for variable in self.weights}
+        return [
+            variable
+            for variable in self.variables
+            if id(variable) not in weights
+            and variable.name == "seed_generator_state"
+        ]
+
+    def _serialized_compile(self, **optimizers):
+        """Keras's own record of `compile`'s arguments, with our optimizers."""
+        if not self.compiled:
+            return None
+        config = super().get_compile_config()
+        names = "metrics", "weighted_metrics", "run_eagerly"
+        names += "jit_compile", "steps_per_execution"
+        config = {name: config[name] for name in names if name in config}
+        for name, optimizer in optimizers.items():
+            config[name] = keras.saving.serialize_keras_object(optimizer)
+        return config
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; the optimizers are ready to be loaded."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The inverse of `get_config`."""
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(
+                    value, custom_objects=custom_objects
+                )
+                if isinstance(value, dict)
+                else value
+                for name, value in config.items()
+            }
+        )

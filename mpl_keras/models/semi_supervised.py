@@ -1,0 +1,174 @@
+"""What `MetaPseudoLabels` and `UDA` share.
+
+The teacher's own loss (supervised + consistency), a counted step, and the
+averaged network that people evaluate and deploy.
+"""
+
+from typing import Any
+
+import keras
+
+from mpl_keras import files, losses, schedules
+from mpl_keras.checks import arguments
+from mpl_keras.models.alignment import DistributionAlignment
+from mpl_keras.models.fitting import FittedModel
+from mpl_keras.models.objective import UDAObjective
+from mpl_keras.networks import averaging, requirements
+
+
+class SemiSupervisedModel(FittedModel):
+    """Base class: a network with UDA's loss, and the average of one.
+
+    Args:
+        average_of: The network whose moving average is evaluated.
+        argument: What the user calls it.
+        consistency: A `ConsistencyLoss`, None, or "default".
+        consistency_weight: A number or a schedule.
+        supervised_threshold: None, or a number or schedule: the threshold of
+            training signal annealing.
+        label_smoothing: In `[0, 1)`.
+        ema_momentum: In `[0, 1)`.
+        name: Of the model.
+
+    Attributes:
+        averaged: The moving average of the network: what is called, evaluated
+            and exported.
+        alignment: The distribution alignment of the consistency's targets.
+        objective: The loss that both models have.
+    """
+
+    def __init__(
+        self,
+        average_of: keras.Model,
+        argument: str,
+        *,
+        consistency,
+        consistency_weight,
+        supervised_threshold,
+        label_smoothing: float,
+        ema_momentum: float,
+        name: str | None,
+    ):
+        super().__init__(
+            requirements.output_width(average_of, argument),
+            name=name,
+            # The average casts its inputs itself, each layer by its policy.
+            dtype="float32",
+            autocast=False,
+        )
+        if isinstance(consistency, str) and consistency == "default":
+            consistency = losses.ConsistencyLoss(temperature=0.7, threshold=0.6)
+        if consistency is not None and not isinstance(
+            consistency, losses.ConsistencyLoss
+        ):
+            raise ValueError(
+                "`consistency` must be an `mpl_keras.losses.ConsistencyLoss` "
+                f"or None. Received: consistency={consistency!r}"
+            )
+        self.consistency = consistency
+        self.consistency_weight = schedules.check_schedule(
+            "consistency_weight", consistency_weight, least=0
+        )
+        self.supervised_threshold = supervised_threshold
+        if supervised_threshold is not None:
+            schedules.check_schedule(
+                "supervised_threshold", supervised_threshold, 0, 1
+            )
+        arguments.number("label_smoothing", label_smoothing, 0, below=1)
+        arguments.number("ema_momentum", ema_momentum, 0, below=1)
+        self.label_smoothing = label_smoothing
+        self.ema_momentum = ema_momentum
+        self.averaged = averaging.clone(average_of, argument)
+        self.alignment = DistributionAlignment(
+            consistency and consistency.distribution_alignment,
+            consistency and consistency.alignment_momentum,
+            self.num_classes,
+            self.make_state,
+        )
+        self.objective = UDAObjective(
+            consistency,
+            consistency_weight,
+            supervised_threshold,
+            label_smoothing,
+            self.alignment,
+        )
+        self.built = True
+
+    def call(self, inputs, training=None):
+        """Logits of the averaged network, in inference mode.
+
+        Args:
+            inputs: What the network takes.
+            training: Not used: the average is never trained.
+
+        Returns:
+            Logits, shape `(batch, num_classes)`.
+        """
+        del training
+        return self.averaged(inputs, training=False)
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        *,
+        overwrite: bool = False,
+        **options: Any,
+    ) -> None:
+        """Exports the averaged network, from its inputs to logits.
+
+        As `keras.Model.export`, but what is at `filepath` is there whole or as
+        it was. `export.write_classifier` writes a classifier: pictures in,
+        probabilities and names out.
+
+        Args:
+            filepath: Folder or file to write.
+            format: As of `keras.Model.export`.
+            overwrite: Whether to replace what is there.
+            **options: Of `keras.Model.export`.
+
+        Raises:
+            FileExistsError: If there is something at `filepath`, and it is not
+                to be overwritten.
+        """
+        files.check_free(filepath, overwrite)
+        files.write_whole(
+            filepath,
+            lambda path: self.averaged.export(path, format, **options),
+        )
+
+    def describe(self, network: str = "averaged") -> str:
+        """A network in words.
+
+        Args:
+            network: "averaged", or a name in `trained`.
+        """
+        if network == "averaged":
+            of = "student" if "student" in self.trained else "network"
+            return f"averaged {of}, ema_momentum {self.ema_momentum:g}"
+        words = {"model": "network", "student": "student as trained"}
+        return words.get(network, network)
+
+    def get_config(self):
+        """Arguments that both models have."""
+        return {
+            "name": self.name,
+            "consistency": self.consistency
+            and keras.saving.serialize_keras_object(self.consistency),
+            "consistency_weight": schedules.serialize(self.consistency_weight),
+            "supervised_threshold": schedules.serialize(
+                self.supervised_threshold
+            ),
+            "label_smoothing": self.label_smoothing,
+            "ema_momentum": self.ema_momentum,
+        }
+
+
+def refuse_unknown(unknown, optimizers) -> None:
+    """Raises if `compile` got arguments that it does not have."""
+    if unknown:
+        raise TypeError(
+            f"`compile` takes {optimizers}, metrics, weighted_metrics, "
+            "run_eagerly, jit_compile and steps_per_execution; the losses are "
+            f"the model's own. Received also: {sorted(unknown)}"
+        )

@@ -1,0 +1,140 @@
+"""The student's update, and what it did to its loss on the labels."""
+
+from typing import Any, NamedTuple
+
+import keras
+import tensorflow as tf
+
+from mpl_keras import feedback as feedback_module
+from mpl_keras import losses
+from mpl_keras.distribute import replicas
+from mpl_keras.models import passes
+from mpl_keras.networks import batch_norm
+
+
+class MetaBatch(NamedTuple):
+    """The labeled examples on which the student is measured."""
+
+    images: Any
+    labels: tf.Tensor
+    weight: tf.Tensor | None
+
+
+class Learned(NamedTuple):
+    """What an update of the student was: its loss, gradients, answers.
+
+    `logits` are those of the meta-batch after the update.
+    """
+
+    loss: tf.Tensor
+    gradients: list[tf.Tensor]
+    logits: tf.Tensor
+
+
+def meta_batch(x, y, sample_weight) -> MetaBatch:
+    """The batch's own meta-batch, or its labeled examples."""
+    if isinstance(y, dict):
+        return MetaBatch(x["meta"], y["meta"], None)
+    return MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
+
+
+def learn(
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    strong: Any,
+    meta: MetaBatch,
+    reaction: feedback_module.Reaction,
+    form: Any,
+    label_smoothing: float,
+) -> Learned:
+    """Moves the student, and sees what this did to its labeled loss.
+
+    BatchNorm and dropout are in training mode in every pass. Only the update,
+    on the strong view, leaves a trace in statistics and seeds; the labeled loss
+    is taken before and after from one snapshot of them, so that it differs by
+    the weights alone.
+
+    Args:
+        network: The student.
+        optimizer: Its optimizer.
+        strong: Strong views of the unlabeled examples.
+        meta: The examples on which it is measured.
+        reaction: Has the pseudo labels; is filled in with what the feedback
+            needs.
+        form: The feedback, which says what it needs.
+        label_smoothing: Of the student's loss.
+    """
+    variables = network.trainable_variables
+    snapshot = [
+        (variable, tf.identity(variable))
+        for variable in network.non_trainable_variables
+    ]
+    if form.uses_loss_difference:
+        before, _ = _labeled_loss(network, snapshot, meta)
+        reaction.loss_before = replicas.mean(before)
+
+    # Float16's loss scale, read once: applying gradients may change it.
+    scale = losses.as_float(optimizer.scale_loss(1.0))
+    # Not what is differentiated twice: TensorFlow composes that itself.
+    with batch_norm.fused(network, not form.uses_label_gradient):
+        label_tape, loss, gradients = _gradients(
+            network, strong, reaction.pseudo_labels, label_smoothing, scale
+        )
+    total = replicas.apply_gradients(optimizer, gradients, variables)
+
+    # Only a tape that is used keeps what a backward pass needs.
+    with tf.GradientTape() as tape:
+        after, logits = _labeled_loss(network, snapshot, meta)
+        scaled = after * tf.cast(scale, after.dtype)
+    reaction.loss_after = replicas.mean(after)
+    if form.uses_gradients:
+        labeled_gradients = passes.gradients_of(tape, scaled, variables)
+        reaction.labeled_gradients = replicas.mean(
+            _divided(labeled_gradients, scale)
+        )
+        reaction.gradients = _divided(total, scale)
+    if form.uses_label_gradient:
+        labels = reaction.pseudo_labels
+        size = tf.shape(labels)[0] * replicas.num_replicas()
+        slope = label_tape.gradient(
+            gradients, labels, output_gradients=reaction.labeled_gradients
+        )
+        slope *= tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype)
+        reaction.label_gradient = slope
+    return Learned(loss, gradients, logits)
+
+
+def _gradients(network, strong, pseudo_labels, label_smoothing, scale):
+    """The student's loss and its gradients, recorded for the labels."""
+    with tf.GradientTape(watch_accessed_variables=False) as label_tape:
+        label_tape.watch(pseudo_labels)
+        with tf.GradientTape() as tape:
+            logits = network(strong, training=True)
+            loss = tf.reduce_mean(
+                losses.crossentropy(pseudo_labels, logits, label_smoothing)
+            )
+            loss += passes.penalty_of(network, loss.dtype)
+            scaled = loss * tf.cast(scale, loss.dtype)
+            scaled /= replicas.num_replicas()
+        gradients = passes.gradients_of(
+            tape, scaled, network.trainable_variables
+        )
+    return label_tape, loss, gradients
+
+
+def _labeled_loss(network, snapshot, meta):
+    """The student's loss on the meta-batch, and its logits.
+
+    In training mode, as in its update, but nothing of it stays.
+    """
+    with (
+        keras.StatelessScope(state_mapping=snapshot),
+        batch_norm.fused(network),
+    ):
+        logits = losses.as_float(network(meta.images, training=True))
+    values = losses.crossentropy(meta.labels, logits)
+    return passes.weighted_mean(values, meta.weight), logits
+
+
+def _divided(gradients, scale):
+    return [g / tf.cast(scale, g.dtype) for g in gradients]

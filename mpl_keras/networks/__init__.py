@@ -1,0 +1,17 @@
+"""Networks by name, and what a network must be to be taught."""
+
+from mpl_keras.networks.backbones import (
+    make,
+    names,
+)
+from mpl_keras.networks.wide_residual import (
+    regularizer,
+    wide_resnet,
+)
+
+__all__ = [
+    "make",
+    "names",
+    "regularizer",
+    "wide_resnet",
+]

@@ -1,0 +1,216 @@
+"""What a network must be, to be taught."""
+
+import warnings
+
+import keras
+
+from mpl_keras.distribute import state
+
+
+def check(network, argument: str, stacklevel: int = 4) -> int:
+    """Raises unless a network is a built Keras classifier.
+
+    Args:
+        network: What the user gave.
+        argument: Its name in the error.
+        stacklevel: How far above a warning the user's line is.
+
+    Returns:
+        The number of classes.
+
+    Raises:
+        ValueError: If it is no Keras 3 model, not built, has nothing to
+            train, or its output is not a row of at least two logits.
+    """
+    if not isinstance(network, keras.Model):
+        module = type(network).__module__.split(".")[0]
+        hint = (
+            " Models of `tf_keras` (Keras 2) are another library's; build the "
+            "network with `keras` 3."
+            if module in ("tf_keras", "tf_keras_nightly")
+            else ""
+        )
+        raise ValueError(
+            f"`{argument}` must be a `keras.Model`.{hint} Received: "
+            f"{argument}={network!r} of type {type(network)}"
+        )
+    if not network.built or not network.weights:
+        raise ValueError(
+            f"`{argument}` must be built: call it once on a batch, as in "
+            "`net(x[:1])`, or start it with a `keras.Input`. Received: "
+            f"{argument}={network.name!r}, which has no weights yet"
+        )
+    if not network.trainable_variables:
+        raise ValueError(
+            f"`{argument}` must have trainable weights. Received: "
+            f"{argument}={network.name!r}, all of whose weights are frozen"
+        )
+    width = output_width(network, argument)
+    _warn_of_probabilities(network, argument, stacklevel)
+    return width
+
+
+def output_width(network: keras.Model, argument: str = "network") -> int:
+    """Number of classes: the width of a network's logits."""
+    shape = _output_shape(network)
+    if not (
+        isinstance(shape, tuple)
+        and len(shape) == 2
+        and isinstance(shape[-1], int)
+    ):
+        raise ValueError(
+            f"`{argument}` must have one output of shape `(batch, "
+            f"num_classes)`. Received: {argument}={network.name!r} with an "
+            f"output of shape {shape}"
+        )
+    if shape[-1] < 2:
+        raise ValueError(
+            f"`{argument}` must output at least two logits, one per class "
+            "(two for a binary problem). Received: "
+            f"{argument}={network.name!r} with an output of shape {shape}"
+        )
+    return shape[-1]
+
+
+def symbolic_inputs(network: keras.Model):
+    """What a network was built for, as symbolic tensors."""
+    if isinstance(network, keras.Sequential):
+        return network.inputs[0]
+    if hasattr(network, "inputs"):
+        return network.input
+    config = network.get_build_config() or {}
+    shapes = config.get("shapes_dict") or {"": config.get("input_shape")}
+    shape = next(iter(shapes.values()))
+    if shape is None:
+        raise ValueError(
+            f"The network {network.name!r} must have been called on a batch "
+            "of the one input that it takes: the shapes that it was built for "
+            "are not known."
+        )
+    return _tensors(shape)
+
+
+def _tensors(shape):
+    """Symbolic tensors for a structure of shapes."""
+    if isinstance(shape, dict):
+        return {name: _tensors(part) for name, part in shape.items()}
+    if all(size is None or isinstance(size, int) for size in shape):
+        # What the network takes may be of any batch size.
+        return keras.KerasTensor((None, *shape[1:]))
+    return [_tensors(part) for part in shape]
+
+
+def _output_shape(network):
+    """Shape of the one output, or the shapes of several."""
+    if isinstance(network, keras.Sequential):
+        outputs = network.outputs[0]
+    elif hasattr(network, "inputs"):
+        outputs = network.output
+    else:
+        outputs = network.compute_output_spec(symbolic_inputs(network))
+    return keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
+
+
+def _warn_of_probabilities(network, argument, stacklevel):
+    """A network that ends in a softmax trains, but hardly learns."""
+    last = network
+    while getattr(last, "layers", None):
+        last = getattr(last, "operations", last.layers)[-1]
+    activation = getattr(last, "activation", last)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if name.lower() in ("softmax", "sigmoid"):
+        warnings.warn(
+            "Networks must output logits, without softmax or sigmoid at the "
+            f"end. Received: {argument}={network.name!r}, whose last layer is "
+            f"{last.name!r} of class {type(last).__name__}.",
+            stacklevel=stacklevel,
+        )
+
+
+def check_pair(teacher: keras.Model, student: keras.Model) -> None:
+    """Raises unless two networks can be teacher and student."""
+    widths = (
+        check(teacher, "teacher", stacklevel=5),
+        check(student, "student", stacklevel=5),
+    )
+    if teacher is student:
+        raise ValueError(
+            "`teacher` and `student` must be two models. Received: the same "
+            f"object for both, {teacher.name!r}; make the network twice, or "
+            "clone it with `keras.models.clone_model`"
+        )
+    ours = {id(variable) for variable in teacher.weights}
+    shared = [v.path for v in student.weights if id(v) in ours]
+    if shared:
+        raise ValueError(
+            "`teacher` and `student` must not share weights. Received: "
+            f"networks that share {shared}"
+        )
+    if widths[0] != widths[1]:
+        raise ValueError(
+            "`teacher` and `student` must have the same number of classes. "
+            f"Received: outputs of width {widths[0]} and {widths[1]}"
+        )
+
+
+def check_optimizer(optimizer, network: keras.Model, argument: str):
+    """An optimizer for one network, built on its weights.
+
+    Raises:
+        ValueError: If it is missing, or would spoil what is trained.
+    """
+    try:
+        known = keras.optimizers.get(optimizer)
+    except (ValueError, TypeError, AttributeError):
+        known = None
+    if known is None:
+        raise ValueError(
+            f"`{argument}` must be a `keras.optimizers.Optimizer` or the name "
+            f"of one. Received: {argument}={optimizer!r}"
+        )
+    optimizer = known
+    inner = inner_optimizer(optimizer)
+    if inner.use_ema:
+        raise ValueError(
+            f"`{argument}` must not use an average of its own: at the end of "
+            "`fit` Keras would write it over other weights. The model keeps "
+            f"one, see `ema_momentum`. Received: {argument} with use_ema=True"
+        )
+    if inner.gradient_accumulation_steps:
+        raise ValueError(
+            f"`{argument}` must not accumulate gradients: the student would "
+            "not move between updates, so that the feedback would mean "
+            f"nothing. Received: {argument} with gradient_accumulation_steps="
+            f"{inner.gradient_accumulation_steps}"
+        )
+    if _is_half(network) and inner is optimizer:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    if inner.built:
+        _check_same_weights(inner, network, argument)
+    if not optimizer.built:
+        optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def inner_optimizer(optimizer):
+    """The optimizer itself, where it is wrapped for float16's sake."""
+    return getattr(optimizer, "inner_optimizer", optimizer)
+
+
+def _check_same_weights(optimizer, network, argument):
+    known = {id(v) for v in state.optimized_variables(optimizer)}
+    if known != {id(v) for v in network.trainable_variables}:
+        raise ValueError(
+            f"`{argument}` must be a new optimizer. Received: one that was "
+            "built for the weights of another network"
+        )
+
+
+def _is_half(network):
+    """Whether something in the network computes in float16."""
+    return network.compute_dtype == "float16" or any(
+        _is_half(layer)
+        if hasattr(layer, "layers")
+        else (layer.compute_dtype == "float16")
+        for layer in network.layers
+    )

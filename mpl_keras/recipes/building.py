@@ -1,0 +1,186 @@
+"""From a recipe to a compiled model."""
+
+from typing import Any
+
+import keras
+
+from mpl_keras import losses, schedules
+from mpl_keras.checks import arguments
+from mpl_keras.models.meta_pseudo_labels import MetaPseudoLabels
+from mpl_keras.models.semi_supervised import SemiSupervisedModel
+from mpl_keras.models.uda import UDA
+from mpl_keras.networks import backbones
+from mpl_keras.recipes.adaptation import FEEDBACKS, check_recipe
+from mpl_keras.recipes.recipe import Recipe
+
+METHODS = ("supervised", "uda", "mpl")
+
+
+def make_model(
+    recipe: Recipe,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    method: str = "mpl",
+    weights: Any = None,
+    seed: int = 0,
+    steps_per_execution: int = 1,
+    jit_compile: Any = "auto",
+) -> SemiSupervisedModel:
+    """A compiled model by a recipe.
+
+    Args:
+        recipe: Its networks, losses, feedback and optimizers are used.
+        input_shape: (height, width, channels) of images in [0, 255].
+        num_classes: Number of classes.
+        method: "supervised", "uda" or "mpl". The first two train the network
+            that is the teacher in the third, from the same weights.
+        weights: Of all networks to begin with, see `backbones.make`.
+        seed: Of the initial weights, dropout and sampled pseudo labels.
+        steps_per_execution: As of the models' `compile`.
+        jit_compile: The same.
+
+    Returns:
+        A `UDA` or a `MetaPseudoLabels` model.
+
+    Raises:
+        ValueError: A number of the recipe is out of range.
+
+    Example:
+    >>> from mpl_keras import recipes
+    >>> model = make_model(recipes.get("digits"), (8, 8, 1), num_classes=10)
+    >>> type(model).__name__
+    'MetaPseudoLabels'
+    """
+    arguments.choice("method", method, METHODS)
+    check_recipe(recipe)
+    keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
+
+    def network(role):
+        return backbones.make(
+            recipe.backbone,
+            input_shape,
+            num_classes,
+            dropout=getattr(recipe, f"{role}_dropout"),
+            weight_decay=recipe.weight_decay,
+            weights=weights,
+        )
+
+    common = own_loss(recipe, supervised=method == "supervised")
+    options = {
+        "metrics": ["accuracy"],
+        "steps_per_execution": steps_per_execution,
+        "jit_compile": jit_compile,
+    }
+    teacher = network("teacher")
+    optimizer = make_optimizer(recipe, "teacher")
+    if method != "mpl":
+        model = UDA(teacher, **common)
+        model.compile(optimizer, **options)
+        return model
+    model = MetaPseudoLabels(
+        teacher,
+        network("student"),
+        feedback=_feedback(recipe),
+        pseudo_labels=recipe.pseudo_labels,
+        pseudo_label_view=recipe.pseudo_label_view,
+        seed=seed,
+        **common,
+    )
+    model.compile(
+        teacher_optimizer=optimizer,
+        student_optimizer=make_optimizer(recipe, "student"),
+        **options,
+    )
+    return model
+
+
+def own_loss(
+    recipe: Recipe,
+    *,
+    supervised: bool = False,
+    distribution_alignment: Any = None,
+) -> dict[str, Any]:
+    """What `UDA` and `MetaPseudoLabels` are told of the loss and the average.
+
+    Args:
+        recipe: Its consistency, label smoothing and momentum are used.
+        supervised: Whether to leave the consistency out.
+        distribution_alignment: See `losses.ConsistencyLoss`.
+
+    Returns:
+        Arguments of both models' constructors, by name.
+
+    Example:
+    >>> from mpl_keras import recipes
+    >>> own_loss(recipes.get("digits"), supervised=True)["ema_momentum"]
+    0.995
+    """
+    consistency = losses.ConsistencyLoss(
+        temperature=recipe.temperature,
+        threshold=recipe.threshold,
+        mask_on=recipe.mask_on,
+        distribution_alignment=distribution_alignment,
+    )
+    return {
+        "consistency": None if supervised else consistency,
+        "consistency_weight": schedules.LinearRamp(
+            recipe.consistency_weight,
+            steps=max(recipe.consistency_ramp_steps, 1),
+        ),
+        "label_smoothing": recipe.label_smoothing,
+        "ema_momentum": recipe.ema_momentum,
+    }
+
+
+def make_optimizer(recipe: Recipe, role: str) -> keras.optimizers.Optimizer:
+    """SGD by a recipe: warm-up, then a cosine decay; the student waits first.
+
+    Args:
+        recipe: Its learning rates, steps and momentum are used.
+        role: "teacher", which is that of single networks, too, or "student".
+
+    Example:
+    >>> from mpl_keras import recipes
+    >>> make_optimizer(recipes.get("digits"), "student").momentum
+    0.9
+    """
+    arguments.choice("role", role, ("teacher", "student"))
+    learning_rate = getattr(recipe, f"{role}_learning_rate")
+    wait, warmup, alpha = 0, recipe.warmup_steps, 0.0
+    if role == "student":
+        wait = min(recipe.student_wait, recipe.steps - 1)
+        alpha = recipe.student_final_fraction
+        if recipe.student_warmup_steps is not None:
+            warmup = recipe.student_warmup_steps
+    left = recipe.steps - wait
+    warmup = min(warmup, left - 1)
+    if warmup > 0:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            left - warmup,
+            alpha=alpha,
+            warmup_target=learning_rate,
+            warmup_steps=warmup,
+        )
+    else:
+        schedule = keras.optimizers.schedules.CosineDecay(
+            learning_rate, left, alpha=alpha
+        )
+    return keras.optimizers.SGD(
+        schedules.Delayed(schedule, wait) if wait else schedule,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        global_clipnorm=recipe.clip_norm,
+    )
+
+
+def _feedback(recipe):
+    if recipe.feedback == "none":
+        return None
+    options = {}
+    if recipe.feedback != "cosine":
+        options["normalization"] = recipe.feedback_normalization
+    if recipe.feedback == "loss_difference":
+        options["baseline_momentum"] = recipe.feedback_baseline
+    return FEEDBACKS[recipe.feedback][0](recipe.feedback_weight, **options)

@@ -1,0 +1,330 @@
+"""Drawing alone: numbers and pictures become figures of matplotlib.
+
+Every figure is legible at a width of 400 CSS pixels, on a light and on a dark
+page: draw, and write, within `style`. matplotlib comes with `pip install
+"mpl_keras[examples]"`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from mpl_keras.evaluation import measures
+from mpl_keras.report import canvas, mosaic
+from mpl_keras.report.canvas import png, style, svg
+
+__all__ = [
+    "confusion",
+    "curves",
+    "images",
+    "marginals",
+    "png",
+    "reliability",
+    "style",
+    "svg",
+    "views",
+]
+
+# More classes than this are shown without names and numbers.
+MANY = 30
+
+
+def curves(
+    steps: Sequence[float],
+    series: Mapping[str, Sequence[float]],
+    title: str,
+    ylabel: str = "",
+):
+    """Values through a training, in one panel.
+
+    Args:
+        steps: What they are drawn over, [N].
+        series: Values by label, [N] each; NaN where there is none.
+        title: Above.
+        ylabel: What is drawn, and its unit.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> figure = curves([10, 20], {"loss": [2.0, 1.5]}, "Loss")
+    >>> figure.axes[0].get_xlabel()
+    'step'
+    """
+    figure = canvas.figure(3.0, layout="constrained")
+    axis = figure.subplots()
+    for label, values in series.items():
+        values = np.asarray(values, float)
+        few = np.isfinite(values).sum() < 3
+        axis.plot(
+            steps,
+            values,
+            label=canvas.text(label, 40),
+            marker="o" if few else None,
+        )
+    axis.set(
+        title=canvas.text(title, 60),
+        xlabel="step",
+        ylabel=canvas.text(ylabel, 40),
+    )
+    axis.grid(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    if series:
+        axis.legend()
+    return figure
+
+
+def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
+    """A confusion matrix, each row coloured in shares of its true class.
+
+    Args:
+        counts: Examples by true class (row) and predicted class (column), [C,
+            C].
+        class_names: Names of the classes; shown for up to 30 classes.
+        title: Above.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> figure = confusion(np.array([[3, 1], [0, 4]]), ["cat", "dog"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['3', '1', '4']
+    """
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if len(counts) > MANY:
+        figure = canvas.figure(0.92 * canvas.WIDTH, layout="constrained")
+        axis = figure.subplots()
+    else:
+        figure, axis = _squares(len(counts), class_names)
+    image = axis.imshow(shares, cmap=canvas.shades(), vmin=0, vmax=1)
+    most = round(11 * figure.get_figwidth())
+    axis.set(xlabel="predicted", ylabel="true", title=canvas.text(title, most))
+    if len(counts) > MANY:
+        figure.colorbar(image, label="share of the true class", shrink=0.76)
+        return figure
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            axis.text(
+                column,
+                row,
+                str(count),
+                ha="center",
+                va="center",
+                color=canvas.over_shade(shares[row, column]),
+                fontsize=8 if len(counts) <= 12 else 7,
+            )
+    return figure
+
+
+def _squares(count, class_names):
+    """A figure with room for the names around a square axis."""
+    size = 8 if count <= 12 else 7
+    names = [canvas.text(name, 15) for name in class_names]
+    beside = canvas.length(names, size)
+    turn = max(map(len, names)) > 3
+    left, right, above = 0.42 + beside, 0.1, 0.32
+    below = 0.42 + (beside if turn else 0.1)
+    side = max(canvas.WIDTH - left - right, 0.3 * count)
+    figure = canvas.figure(below + side + above, left + side + right)
+    axis = canvas.axis(figure, left, below, side, side)
+    axis.set_xticks(
+        range(count), names, rotation=90 if turn else 0, fontsize=size
+    )
+    axis.set_yticks(range(count), names, fontsize=size)
+    return figure, axis
+
+
+def reliability(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    bins: int = 10,
+    title: str = "",
+):
+    """A reliability diagram, and how many examples are how confident.
+
+    Args:
+        probabilities: Rows of class probabilities, [N, C].
+        labels: True classes, [N].
+        bins: Intervals of confidence, of equal width.
+        title: Above; the expected calibration error is added.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Reference:
+        Guo et al., 2017 (arXiv:1706.04599), figure 1.
+
+    Example:
+    >>> probabilities = np.array([[0.9, 0.1], [0.3, 0.7]])
+    >>> reliability(probabilities, [0, 1]).axes[0].get_title()
+    'expected calibration error 20.0 %'
+    """
+    _, accuracy, count = measures.calibration(probabilities, labels, bins)
+    error = measures.expected_calibration_error(probabilities, labels, bins)
+    above = 0.5 if title else 0.32
+    figure = canvas.figure(3.3 + above)
+    width = canvas.WIDTH - 0.9
+    upper = canvas.axis(figure, 0.68, 1.25, width, 2.05)
+    lower = canvas.axis(figure, 0.68, 0.45, width, 0.68)
+    lower.sharex(upper)
+    upper.tick_params(labelbottom=False)
+    middle = (np.arange(bins) + 0.5) / bins
+    upper.bar(middle, np.nan_to_num(accuracy), 0.92 / bins)
+    upper.plot([0, 1], [0, 1], "--", color=canvas.ink(), linewidth=1)
+    upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
+    shown = f"{canvas.text(title, 60)}\n" if title else ""
+    upper.set_title(f"{shown}expected calibration error {100 * error:.1f} %")
+    lower.bar(middle, count / max(count.sum(), 1), 0.92 / bins, color="C1")
+    lower.set(xlabel="confidence", ylabel="examples")
+    for axis in (upper, lower):
+        canvas.percent(axis)
+    canvas.percent(lower, "x")
+    return figure
+
+
+def marginals(
+    series: Mapping[str, np.ndarray],
+    class_names: Sequence[str],
+    title: str = "",
+):
+    """How often each class is met, by label of who meets it.
+
+    Args:
+        series: Shares of the classes by label, [C] each.
+        class_names: Names of the classes. More than 30 are lines, sorted by
+            the first of the series, without names.
+        title: Above.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> shares = {"labeled": [0.5, 0.5], "pseudo labels": [0.2, 0.8]}
+    >>> len(marginals(shares, ["cat", "dog"]).axes[0].patches)
+    4
+    """
+    values = [np.asarray(shares, float) for shares in series.values()]
+    count = len(class_names)
+    names = [canvas.text(name, 15) for name in class_names]
+    turn = max(map(len, names)) * count > 36
+    below = 0.45
+    if count <= MANY:
+        below = 0.2 + (canvas.length(names, 8) if turn else 0.1)
+    figure = canvas.figure(below + 2.2)
+    axis = canvas.axis(figure, 0.76, below, canvas.WIDTH - 0.86, 1.9)
+    if count > MANY:
+        order = np.argsort(-values[0], kind="stable")
+        for label, shares in zip(series, values, strict=True):
+            axis.plot(shares[order], label=canvas.text(label, 40), linewidth=1)
+        axis.set_xlabel(
+            f"classes, sorted by {canvas.text(next(iter(series)), 30)}"
+        )
+    else:
+        width = 0.84 / len(values)
+        for index, label in enumerate(series):
+            shift = (index - (len(values) - 1) / 2) * width
+            middle = np.arange(count) + shift
+            axis.bar(middle, values[index], width, label=canvas.text(label, 40))
+        axis.set_xticks(range(count), names, rotation=90 if turn else 0)
+    axis.set(title=canvas.text(title, 60), ylabel="share")
+    axis.set_ylim(0, 1.25 * max(shares.max() for shares in values))
+    axis.legend(loc="upper left", ncols=2)
+    canvas.percent(axis)
+    return figure
+
+
+def views(
+    weak: np.ndarray,
+    strong: np.ndarray,
+    probabilities: np.ndarray,
+    class_names: Sequence[str],
+    title: str = "",
+):
+    """Pairs of a weak and a strong view, and the pseudo label of each.
+
+    Args:
+        weak: Images, [N, h, w, 1 or 3], of any range.
+        strong: The same images, seen otherwise.
+        probabilities: What the pseudo labels are the highest of, [N, C].
+        class_names: Names of the classes.
+        title: Above.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> images = np.zeros((4, 8, 8, 1), "uint8")
+    >>> figure = views(images, images, np.eye(2)[[0, 1, 0, 1]], "ab")
+    >>> figure.axes[0].texts[1].get_text()
+    'b 100 %'
+    """
+    pairs = mosaic.pixels(np.stack([weak, strong]))
+    probabilities = np.asarray(probabilities)
+    captions = [
+        (class_names[k], f" {100 * row[k]:.0f} %")
+        for row, k in zip(
+            probabilities, probabilities.argmax(axis=-1), strict=True
+        )
+    ]
+    return _sheet(mosaic.side_by_side(*pairs), captions, title, columns=4)
+
+
+def images(images: np.ndarray, captions: Sequence[str], title: str = ""):
+    r"""A sheet of pictures, each with a caption.
+
+    Args:
+        images: [N, h, w, 1 or 3], of any range.
+        captions: One for each; a line break makes a second line.
+        title: Above.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> figure = images(np.zeros((2, 8, 8, 3)), ["cat\n90 %", "dog\n80 %"])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['cat\n90 %', 'dog\n80 %']
+    """
+    captions = [(caption, "") for caption in captions]
+    return _sheet(mosaic.pixels(images), captions, title, columns=4)
+
+
+def _sheet(tiles, captions, title, columns):
+    """Tiles with captions, (name to be shortened, rest), in one axis."""
+    size, lines = 8, 1 + max(name.count("\n") for name, _ in captions)
+    width = tiles.shape[2]
+    gap = max(round(0.08 * width), 1)
+    dots = (columns * (width + gap) - gap) / canvas.WIDTH  # an inch
+    letters = int(width / dots * 72 / (0.54 * size))
+    below = round((0.07 + lines * 1.3 * size / 72) * dots)
+    picture, places = mosaic.sheet(tiles, columns, gap, below)
+    above = 0.3 if title else 0
+    height = picture.shape[0] / dots + above
+    figure = canvas.figure(height)
+    axis = figure.add_axes((0, 0, 1, 1 - above / height))
+    axis.imshow(picture, interpolation="nearest", aspect="auto")
+    axis.set_axis_off()
+    for (x, y), (name, rest) in zip(places, captions, strict=True):
+        caption = "\n".join(
+            canvas.text(line, letters - len(rest)) for line in name.split("\n")
+        )
+        axis.text(
+            x,
+            y + 0.03 * dots,
+            caption + rest,
+            fontsize=size,
+            ha="center",
+            va="top",
+        )
+    if title:
+        figure.text(
+            0.5,
+            1 - 0.5 * above / height,
+            canvas.text(title, 60),
+            ha="center",
+            va="center",
+            fontsize=10,
+        )
+    return figure

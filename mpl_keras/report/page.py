@@ -1,0 +1,267 @@
+"""The report of a training: one page, and the pictures beside it.
+
+They are drawn with matplotlib, and the page is filled by Jinja2, which come
+with `pip install "mpl_keras[examples]"`.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mpl_keras.evaluation import measures
+from mpl_keras.evaluation.findings import (
+    Measured,
+    sole_answer,
+)
+from mpl_keras.report import (
+    canvas,
+    chapters,
+    figures,
+    model_card,
+    pages,
+    panels,
+)
+
+_DPI = 120
+_METHODS = {
+    "mpl": (
+        "Meta Pseudo Labels",
+        "a teacher labels the unlabeled {things}; a student learns from these "
+        "pseudo labels alone, and the teacher also from how well the student "
+        "then does on the labeled {things}",
+    ),
+    "uda": (
+        "UDA",
+        "one network learns from the labels, and to answer alike for a weak "
+        "and a strong view of an unlabeled {thing}",
+    ),
+    "supervised": (
+        "Supervised training",
+        "one network learns from the labeled {things} alone, to compare with",
+    ),
+}
+
+
+def check(page: bool = True) -> None:
+    """Raises unless what pictures and the page are made with is installed.
+
+    Args:
+        page: Whether `write` will be called, and not only the pictures.
+
+    Raises:
+        ImportError: It names what is missing, and how to install it.
+
+    Example:
+    >>> check()
+    """
+    with figures.style():
+        if page:
+            pages.check()
+
+
+def write(
+    path: Any,
+    model: Any,
+    data: Any,
+    *,
+    metrics: Mapping[str, Sequence[float]],
+    settings: Mapping[str, Any],
+    measured: Measured | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Writes a page about a training, one file that needs no network.
+
+    What the data or the metrics do not hold is left out: pictures of what is
+    no image, figures of a test without test examples.
+
+    Args:
+        path: The HTML file to write.
+        model: The trained `MetaPseudoLabels` or `UDA`.
+        data: The `SemiSupervisedData` that it was trained on.
+        metrics: Values by name, one for each epoch, with "step".
+        settings: Of the training, JSON-able; "method" and "dataset" are in
+            the title, where they are known.
+        measured: What `measure` returns.
+        seconds: What the training took, if that is known.
+
+    Raises:
+        ImportError: Without Jinja2 or matplotlib.
+
+    Example:
+    >>> import os, tempfile
+    >>> import keras
+    >>> from mpl_keras import UDA, datasets
+    >>> data = datasets.two_moons()
+    >>> model = UDA(keras.Sequential([keras.Input((2,)),
+    ...                               keras.layers.Dense(2)]))
+    >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
+    >>> write(path, model, data, metrics={"step": [1], "loss": [0.7]},
+    ...       settings={"method": "uda", "seed": 0},
+    ...       measured=measure({"averaged network": model.averaged}, data))
+    >>> "<h1>UDA</h1>" in open(path).read()
+    True
+    """
+    held_out = "test" if data.validation is None else "validation"
+    writer = chapters.Chapters(model, data, measured)
+    sections = [
+        writer.networks(),
+        writer.training(metrics, held_out),
+        *writer.pseudo_labels(metrics),
+        writer.held_out(),
+        writer.mistakes(),
+        chapters.settings(settings) if settings else None,
+    ]
+    name, words = _METHODS[_method(model, settings)]
+    dataset = settings.get("dataset")
+    if dataset and os.path.isdir(dataset):
+        dataset = os.path.basename(os.path.abspath(dataset))
+    words = words.format(thing=writer.thing, things=writer.things)
+    page = pages.render(
+        "report.html",
+        language="en",
+        title=name + (f" on {dataset}" if dataset else ""),
+        lead=[f"{name}: {words}.", _outcome(writer, measured, data)],
+        facts=_facts(model, writer, data, seconds),
+        sections=[section for section in sections if section is not None],
+        written=pages.now(),
+        versions=[" ".join(item) for item in model_card.versions().items()],
+    )
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(page)
+
+
+def _method(model, settings):
+    known = settings.get("method")
+    if known in _METHODS:
+        return known
+    return model.method
+
+
+def _outcome(writer, measured, data):
+    """What came of it, in a sentence or two."""
+    if measured is None:
+        return (
+            f"No labeled {writer.things} were held out, so that nothing is "
+            "known of how many it would name right."
+        )
+    name, counts = next(iter(measured.counts.items()))
+    right, total = int(np.trace(counts)), int(counts.sum())
+    low, high = measures.wilson_interval(right, total)
+    text = (
+        f"The {name} names {100 * right / total:.2f} % of {total:,} "
+        f"{measured.kind} {writer.things} right ({100 * low:.1f} to "
+        f"{100 * high:.1f} %, the 95 % interval that the number of "
+        f"{writer.things} leaves open)."
+    )
+    only = sole_answer(counts)
+    if only is not None:
+        called = pages.plain(data.class_names[only])
+        text += (
+            f" It calls all of them {called}: it has learned nothing that is "
+            "of use."
+        )
+    return text
+
+
+def _facts(model, writer, data, seconds):
+    count, unlabeled = len(data.labeled[1]), writer.num_unlabeled
+    each = count / data.num_classes
+    facts = [
+        (
+            "Labels",
+            f"{count:,}, of {data.num_classes:,} classes ({each:,.3g} of each "
+            "on average)",
+        ),
+        (f"Unlabeled {writer.things}", f"{unlabeled:,}"),
+        ("Steps", f"{int(model.step.numpy()):,}"),
+        ("Parameters of a network", f"{model.averaged.count_params():,}"),
+    ]
+    if seconds is not None:
+        facts.append(("Training took", _duration(seconds)))
+    return facts
+
+
+def _duration(seconds):
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours:,} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plot_confusion(
+    counts: np.ndarray, class_names: Sequence[str], title: str, path: Any
+) -> None:
+    """Draws a confusion matrix, each row in shares of its true class.
+
+    Args:
+        counts: What `confusion_matrix` returns.
+        class_names: Names of the classes; shown for up to 30 classes.
+        title: Above the picture.
+        path: The PNG file to write.
+
+    Example:
+    >>> plot_confusion(np.eye(2, dtype=int), ["cat", "dog"], "", "/dev/null")
+    """
+    with figures.style(transparent=False):
+        names = [pages.plain(name) for name in class_names]
+        drawn = figures.confusion(counts, names, title)
+        _save(path, figures.png(drawn, dpi=_DPI))
+
+
+def plot_curves(
+    metrics: Mapping[str, Sequence[float]],
+    title: str,
+    path: Any,
+    held_out: str = panels.HELD_OUT,
+) -> None:
+    """Draws accuracy, losses, pseudo labels and feedback through training.
+
+    Args:
+        metrics: Values by name, one for each epoch, as of
+            `keras.callbacks.History`; "step" is what they are drawn over, or
+            the number of the epoch.
+            What is not there is left out.
+        title: Above the picture.
+        path: The PNG file to write.
+        held_out: What the "val_" metrics were measured on.
+
+    Example:
+    >>> plot_curves({"loss": [2.0, 1.0]}, "two epochs", "/dev/null")
+    """
+    with figures.style(transparent=False):
+        tiles = [
+            figures.png(
+                figures.curves(p.steps, p.series, p.title, p.unit), dpi=_DPI
+            )
+            for p in panels.panels(metrics, held_out)
+        ]
+        _save(path, _tiled(tiles, title))
+
+
+def _tiled(tiles, title):
+    """PNG files of one size as one, two beside each other."""
+    columns = 1 if len(tiles) == 1 else 2
+    above = canvas.figure(0.4, columns * canvas.WIDTH)
+    above.text(0.5, 0.4, canvas.text(title, 80), ha="center", fontsize=12)
+    rows = [_pixels(figures.png(above, dpi=_DPI))]
+    tiles = [_pixels(tile) for tile in tiles]
+    if len(tiles) % columns:
+        tiles.append(np.full_like(tiles[0], 255))
+    for first in range(0, len(tiles), columns):
+        rows.append(np.concatenate(tiles[first : first + columns], axis=1))
+    margin = ((0, 12), (12, 12), (0, 0))
+    sheet = np.pad(np.concatenate(rows), margin, constant_values=255)
+    return tf.io.encode_png(sheet).numpy()
+
+
+def _pixels(png):
+    return tf.io.decode_png(png, channels=3).numpy()
+
+
+def _save(path, contents):
+    with open(path, "wb") as file:
+        file.write(contents)

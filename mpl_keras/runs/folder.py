@@ -1,0 +1,177 @@
+"""The folder of one training: settings, metrics, results.
+
+Everything in it is written whole or not at all, and a run that goes on must
+have the settings that are there.
+"""
+
+import csv
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mpl_keras import files
+
+_SETTINGS = "settings.json"
+_METRICS = "metrics.csv"
+# As `export.write_whole` names the folder in which it writes.
+_HALF = re.compile(
+    r"\.((settings|results)\.json|metrics\.csv|report\.html"
+    r"|(curves|confusion_matrix)\.png"
+    r"|(student|network|finetuned)(\.keras|\.md)?"
+    r"|(student_as_trained|network_as_trained|teacher)\.keras)\.[a-z0-9_]{8}"
+    rf"|{re.escape(files.LOCK_FILE)}"
+)
+
+
+class RunFolder:
+    """A folder for one training.
+
+    Args:
+        path: The folder; it is made by `begin`.
+        settings: What the run is to be, JSON-able. A run that goes on must
+            have the same.
+        resume: Whether to go on with what is in the folder. A new or empty
+            folder begins anew, either way.
+        argument: What to call the path in errors.
+
+    Attributes:
+        path: The folder.
+        rows: Metrics so far, one dict for each epoch, with "step".
+
+    Raises:
+        FileExistsError: There is something, and `resume` is False; or it is no
+            run of this kind, or one with other settings.
+        PermissionError: The folder could not be written to.
+
+    Example:
+    >>> import tempfile
+    >>> path = os.path.join(tempfile.mkdtemp(), "run")
+    >>> run = RunFolder(path, {"seed": 0})
+    >>> run.begin()
+    >>> run.end()
+    >>> sorted(os.listdir(path))
+    ['settings.json']
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        settings: Mapping[str, Any],
+        resume: bool = False,
+        argument: str = "path",
+    ):
+        self.path = files.check_folder(path, resume, argument)
+        # As JSON has them: tuples become lists.
+        self._settings = json.loads(json.dumps(settings))
+        self._argument = argument
+        self._lock = files.FolderLock(self.path, argument)
+        self.rows = []
+        known = self.file(_SETTINGS)
+        if os.path.exists(known):
+            self._check_settings(known, argument)
+            self.rows = self._read_rows()
+        elif os.path.isdir(self.path) and any(
+            not _HALF.fullmatch(name) for name in os.listdir(self.path)
+        ):
+            raise FileExistsError(
+                f"`{argument}` must be new, empty, or the folder of a run to "
+                f"go on with. Received: {argument}={path}, without {_SETTINGS}"
+            )
+
+    def file(self, name: str) -> str:
+        """Path of a file in the folder."""
+        return os.path.join(self.path, name)
+
+    def begin(self) -> None:
+        """Makes the folder, locks it, and writes the settings.
+
+        What a kill has left half-written is removed.
+
+        Raises:
+            BlockingIOError: If another job that still runs has it.
+        """
+        try:
+            os.makedirs(self.path, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"`{self._argument}` must be a folder that can be made. "
+                f"Received: {self._argument}={self.path}, which failed with: "
+                f"{error}"
+            ) from error
+        self._lock.acquire()
+        for name in os.listdir(self.path):
+            if _HALF.fullmatch(name):
+                shutil.rmtree(self.file(name), ignore_errors=True)
+        self.write(_SETTINGS, files.json_writer(self._settings))
+
+    def end(self) -> None:
+        """Gives the lock back; so does the end of the process."""
+        self._lock.release()
+
+    def write(self, name: str, write: Callable[[str], Any]) -> None:
+        """Writes a file or folder of this name, whole; see `write_whole`."""
+        files.write_whole(self.file(name), write)
+
+    def add(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Adds metrics of an epoch, in place of older ones of that step on.
+
+        Args:
+            step: The step that ended the epoch.
+            metrics: Values by name.
+        """
+        self.rows = [row for row in self.rows if row["step"] < step]
+        self.rows.append({"step": step, **metrics})
+        self.write(_METRICS, self._write_rows)
+
+    def metrics(self) -> dict[str, list[float]]:
+        """The rows as columns."""
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        return {
+            name: [row.get(name, float("nan")) for row in self.rows]
+            for name in names
+        }
+
+    def _check_settings(self, path, argument):
+        with open(path, encoding="utf-8") as file:
+            known = json.load(file)
+        different = sorted(
+            name
+            for name in known.keys() | self._settings.keys()
+            if known.get(name) != self._settings.get(name)
+        )
+        if different:
+            lines = [
+                f"{name} was {known.get(name)!r}, is "
+                f"{self._settings.get(name)!r}"
+                for name in different
+            ]
+            raise FileExistsError(
+                f"`{argument}` must be the folder of a run with the same "
+                f"settings. Received: {argument}={self.path}, where "
+                + "; ".join(lines)
+            )
+
+    def _read_rows(self):
+        path = self.file(_METRICS)
+        if not os.path.exists(path):
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return [
+                {name: _number(text) for name, text in row.items()}
+                for row in csv.DictReader(file)
+            ]
+
+    def _write_rows(self, path):
+        names = dict.fromkeys(name for row in self.rows for name in row)
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(names))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def _number(text):
+    value = float(text or "nan")
+    return int(value) if value.is_integer() and "." not in text else value

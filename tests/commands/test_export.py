@@ -1,0 +1,78 @@
+"""From a finished run to files for servers, phones and browsers."""
+
+import os
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import scripts
+
+from mpl_keras import datasets
+from mpl_keras.export import classifiers
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a short run on digits."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    done = scripts.run(
+        EXAMPLES / "train_images.py",
+        "--dataset=digits",
+        "--num_labeled=20",
+        "--steps=4",
+        "--notensorboard",
+        "--noreport",
+        f"--output_dir={folder}",
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return folder
+
+
+def export(run, folder, *flags):
+    return scripts.run(
+        EXAMPLES / "export.py", run, f"--output_dir={folder}", *flags
+    )
+
+
+def test_a_run_is_exported(run, tmp_path):
+    flags = "--formats=keras,onnx,litert", "--network=teacher"
+    done = export(run, tmp_path / "out", *flags)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted(os.listdir(tmp_path / "out")) == sorted(
+        f"teacher{ending}{card}"
+        for ending in (".keras", ".onnx", ".tflite")
+        for card in ("", ".md")
+    )
+    card = (tmp_path / "out/teacher.onnx.md").read_text()
+    assert "| Network | teacher |" in card
+    assert "uint8, [N, 8, 8, 1]" in card
+    assert "| Labeled examples | 20 |" in card
+    assert "| Steps | 4 |" in card
+    x = datasets.digits(20, dtype="uint8").labeled[0]
+    expected = classifiers.load(run / "teacher.keras")(x)
+    given = classifiers.load(tmp_path / "out/teacher.onnx")(x)
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+    # A second time nothing is replaced, unless asked for.
+    done = export(run, tmp_path / "out", *flags)
+    assert done.returncode == 1 and "must be free" in done.stderr
+    assert "filepath" not in done.stderr
+
+
+def test_what_cannot_be_exported_is_said(run, tmp_path):
+    half = tmp_path / "half"
+    shutil.copytree(run, half)
+    (half / "results.json").unlink()
+    for folder, flags, message in (
+        (half, [], "without results.json"),
+        (tmp_path, [], "without settings.json"),
+        (run, ["--network=finetuned"], "without finetuned.keras"),
+        (run, ["--formats=pickle"], "--formats must be of"),
+        (run, ["--dataset=/nowhere"], "must be a folder that exists"),
+    ):
+        done = export(folder, tmp_path / "out", *flags)
+        assert done.returncode == 1 and message in done.stderr
+        assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()

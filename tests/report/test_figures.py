@@ -1,0 +1,164 @@
+"""Figures: what is written on them, and on what pages they can be read."""
+
+import io
+import sys
+from xml.etree import ElementTree
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib import image
+
+from mpl_keras.report import canvas, figures, mosaic
+
+# What would be mathematics to matplotlib, markup to a browser, and no word.
+ODD = ["$x^{$", "a $5 < b & c", "名前", "two\nlines", "a very long name it is"]
+
+
+def everything(names=ODD):
+    count = len(names)
+    random = np.random.RandomState(0)
+    probabilities = random.dirichlet(np.ones(count), 12)
+    labels = random.randint(0, count, 12)
+    pictures = random.randint(0, 255, (12, 8, 8, 1), "uint8")
+    yield figures.curves([1, 2], {"$a$": [1, np.nan], "b": [2, 3]}, "$t", "%")
+    yield figures.confusion(np.diag(np.arange(count)), names, "t")
+    yield figures.reliability(probabilities, labels, title="$t$")
+    yield figures.marginals({"a": probabilities[0]}, names, "t")
+    yield figures.views(pictures, pictures, probabilities, names, "t")
+    yield figures.images(pictures, [names[k] for k in labels], "t")
+
+
+def drawn(png):
+    return image.imread(io.BytesIO(png))
+
+
+def test_words_stay_words():
+    for number, figure in enumerate(everything()):
+        element = ElementTree.fromstring(figures.svg(figure))
+        assert element.tag.endswith("svg")
+        if number in (1, 3):
+            words = "".join(element.itertext())
+            for word in ("$x^{$", "a $5 < b & c", "名前", "two lines"):
+                assert word in words
+            assert "a very long na…" in words
+
+
+def test_all_figures_on_a_dark_page():
+    with figures.style(dark=True):
+        for figure in everything():
+            assert drawn(figures.png(figure, dpi=50)).shape[1] == 195
+
+
+def test_the_page_is_seen_through_or_not():
+    for transparent, alpha in ((True, 0), (False, 1)):
+        with figures.style(transparent=transparent):
+            figure = canvas.figure(1.0)
+            assert drawn(figures.png(figure))[0, 0, 3] == alpha
+
+
+def test_dark_ink_on_light_pages_and_light_ink_on_dark():
+    before = dict(matplotlib.rcParams)
+    ink = {}
+    for dark in (False, True):
+        with figures.style(dark):
+            figure = figures.curves([1, 2], {"a": [1, 2]}, "t")
+            color = matplotlib.colors.to_rgb(figure.axes[0].title.get_color())
+            ink[dark] = np.mean(color)
+    assert ink[False] < 0.2 and ink[True] > 0.8
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_numbers_are_legible_over_every_shade(dark):
+    """WCAG 2 asks for a contrast of 4.5, and 3 for large letters."""
+    with figures.style(dark):
+        accent = canvas._accent()
+        ground = np.full(3, 0.07) if dark else np.ones(3)
+        for share in np.linspace(0, 1, 21):
+            letters = canvas.over_shade(share)
+            shade = share * accent + (1 - share) * ground
+            contrast = canvas._contrast(
+                canvas._luminance(np.asarray(letters)),
+                canvas._luminance(shade),
+            )
+            assert contrast > 4, share
+
+
+def test_rows_are_shades_of_the_true_class():
+    figure = figures.confusion(np.array([[3, 1], [0, 2]]), "ab")
+    shades = figure.axes[0].images[0].get_array()
+    np.testing.assert_array_equal(shades, [[0.75, 0.25], [0, 1]])
+
+
+def test_many_classes_have_no_names():
+    names = [f"name {k}" for k in range(31)]
+    shares = {"a": np.ones(31) / 31}
+    for figure in (
+        figures.confusion(np.eye(31, dtype=int), names),
+        figures.marginals(shares, names),
+    ):
+        assert "name 3" not in figures.svg(figure)
+        assert not figure.axes[0].texts
+
+
+def test_the_same_figure_is_the_same_text():
+    one, other = (
+        figures.svg(figures.curves([1, 2], {"a": [1, 2]}, "t"))
+        for _ in range(2)
+    )
+    assert one == other
+
+
+def test_reliability_shows_what_is_measured():
+    probabilities = np.array([[0.75, 0.25]] * 4)
+    figure = figures.reliability(probabilities, [0, 0, 0, 1], bins=4)
+    accuracy, count = (
+        [bar.get_height() for bar in axis.patches] for axis in figure.axes
+    )
+    assert accuracy == [0, 0, 0.75, 0] and count == [0, 0, 1, 0]
+    assert figure.axes[0].get_title().endswith("error 0.0 %")
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        (np.array([0, 51, 255], "uint8"), [0, 0.2, 1]),
+        (np.array([0, 1], "uint8"), [0, 1 / 255]),
+        ([0.0, 51.0, 255.0], [0, 0.2, 1]),
+        ([0.0, 0.2, 1.0], [0, 0.2, 1]),
+        ([-0.1, 0.2, 1.1], [0, 0.2, 1]),  # strong views of digits
+        ([-1.0, 0.0, 1.0], [0, 0.5, 1]),
+        ([-2.0, 0.0, 2.0], [0, 0.5, 1]),  # standardized
+        ([0.0, 8.0, 16.0], [0, 0.5, 1]),
+        ([3.0, 3.0, 3.0], [0, 0, 0]),
+        ([np.nan, 0.5, 1.0], [0, 0.5, 1]),
+    ],
+)
+def test_images_of_any_range(values, expected):
+    values = np.asarray(values).reshape(1, 1, -1, 1)
+    width = 48 // len(expected)
+    values = values.repeat(48, 1).repeat(width, 2)
+    shown = mosaic.pixels(values)
+    assert shown.shape == (1, 48, 48, 3)
+    np.testing.assert_allclose(shown[0, 0, ::width, 2], expected, atol=1e-6)
+
+
+def test_large_images_are_made_smaller():
+    large = np.zeros((2, 300, 224, 3), "uint8")
+    large[:, 150:] = 255
+    shown = mosaic.pixels(large)
+    assert shown.shape == (2, 100, 74, 3)
+    assert shown[0, 49, 0, 0] == 0 and shown[0, 50, 0, 0] == 1
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (2, 8, 8, 4), (0, 8, 8, 1)])
+def test_no_images(shape):
+    with pytest.raises(ValueError, match="`images` must be shaped"):
+        mosaic.pixels(np.zeros(shape))
+
+
+def test_without_matplotlib(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="pip install matplotlib"):
+        figures.curves([1], {"a": [1]}, "t")
