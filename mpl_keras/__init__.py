@@ -23,6 +23,12 @@ if "keras" not in sys.modules:
     # Importing Keras fails where the other backend is not installed.
     _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
 
+if "tensorflow" not in sys.modules:
+    from mpl_keras.commands import start
+
+    if start.is_program():
+        start.quietly()
+
 import keras  # noqa: E402
 
 _check_backend(keras.backend.backend())

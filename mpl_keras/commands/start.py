@@ -1,0 +1,40 @@
+"""How a program starts: quietly, and fast on a processor."""
+
+import os
+import sys
+import tempfile
+
+
+def is_program() -> bool:
+    """Whether Python was started for one of the programs."""
+    given = sys.orig_argv
+    if "-m" in given[:-1]:
+        return given[given.index("-m") + 1] == "mpl_keras"
+    return os.path.basename(sys.argv[0] or "") in ("mpl-keras", "mpl-keras.exe")
+
+
+def quietly() -> None:
+    """Imports TensorFlow without its own lines on the terminal.
+
+    They come from C++, some before any log level is read. They are shown if
+    the import fails. oneDNN's operations, which are faster on every processor,
+    are switched on where nothing else is set.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as lines:
+        os.dup2(lines.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+        except BaseException:
+            lines.seek(0)
+            os.write(terminal, lines.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
