@@ -24,9 +24,7 @@ setup(
     license_files=["LICENSE"],
     packages=find_packages(include=["mpl_keras", "mpl_keras.*"]),
     package_data={"mpl_keras": ["py.typed", "report/templates/*.html"]},
-    entry_points={
-        "console_scripts": ["mpl-keras = mpl_keras.commands:main"]
-    },
+    entry_points={"console_scripts": ["mpl-keras = mpl_keras.commands:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py",

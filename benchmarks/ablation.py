@@ -387,13 +387,12 @@ def make_model(setting, method, found, steps, seed):
         supervised = method.kind == "supervised"
         tuned = "teacher_learning_rate" if supervised else "consistency_weight"
         changes[tuned] = method.number
+    changes["distribution_alignment"] = "uniform" if method.aligned else None
     recipe = dataclasses.replace(setting.recipe, **changes)
     teacher = make_net(setting, found, "teacher")
     student = make_net(setting, found, "student")
-    common = recipes.own_loss(
-        recipe,
-        supervised=method.kind == "supervised",
-        distribution_alignment="uniform" if method.aligned else None,
+    common = recipes.loss_arguments(
+        recipe, supervised=method.kind == "supervised"
     )
     optimizer = recipes.make_optimizer(recipe, "teacher")
     if method.kind != "mpl":

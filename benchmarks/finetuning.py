@@ -69,7 +69,7 @@ def trained(batch_norm, num_labeled, seed):
         make_net(batch_norm, recipe.weight_decay),
         feedback=feedback.HypergradientFeedback(recipe.feedback_weight),
         seed=seed,
-        **recipes.own_loss(recipe),
+        **recipes.loss_arguments(recipe),
     )
     model.compile(
         teacher_optimizer=recipes.make_optimizer(recipe, "teacher"),

@@ -99,6 +99,16 @@ def text_writer(text: str) -> Callable[[str], None]:
     return write
 
 
+def bytes_writer(contents: bytes) -> Callable[[str], None]:
+    """What writes bytes to a path, for `write_whole`."""
+
+    def write(path):
+        with open(path, "wb") as file:
+            file.write(contents)
+
+    return write
+
+
 def json_writer(value) -> Callable[[str], None]:
     """What writes a value as JSON to a path, for `write_whole`.
 

@@ -29,6 +29,8 @@ PRELOADED = (
     "absl.app",
 )
 
+ROOT = pathlib.Path(__file__).parents[1]
+
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(list(PRELOADED))
 
@@ -36,15 +38,17 @@ _server.set_forkserver_preload(list(PRELOADED))
 class Script:
     """A script that was started; what it has of `subprocess.Popen` is alike."""
 
-    def __init__(self, path, *flags, cwd=None, env=None):
+    def __init__(self, path, *flags, cwd=None, env=None, module=False):
         self._files = [tempfile.NamedTemporaryFile() for _ in range(2)]
+        self.arguments = [str(path), *map(str, flags)]
         self._process = _server.Process(
             target=_run,
             args=(
-                [str(path), *map(str, flags)],
+                self.arguments,
                 str(cwd or os.getcwd()),
                 dict(os.environ if env is None else env),
                 [file.name for file in self._files],
+                module,
             ),
             daemon=True,  # ends with the tests, also where one has failed
         )
@@ -86,18 +90,21 @@ def start(path, *flags, cwd=None, env=None):
 def run(path, *flags, cwd=None, env=None, true=False):
     """Runs a script to its end: what `subprocess.run` returns."""
     if true:
-        return subprocess.run(
-            [sys.executable, str(path), *map(str, flags)],
-            capture_output=True,
-            text=True,
-            cwd=cwd,
-            env=env,
-        )
-    script = start(path, *flags, cwd=cwd, env=env)
-    output = script.communicate()
-    return subprocess.CompletedProcess(
-        [str(path), *flags], script.returncode, *output
-    )
+        return _run_truly([str(path), *flags], cwd, env)
+    return _end(start(path, *flags, cwd=cwd, env=env))
+
+
+def start_command(name, *flags, cwd=None, env=None):
+    """Starts a program of the library: `python -m mpl_keras NAME ...`."""
+    return Script("mpl_keras", name, *flags, cwd=cwd, env=env, module=True)
+
+
+def command(name, *flags, cwd=None, env=None, true=False):
+    """Runs a program of the library to its end, as `run` does a script."""
+    if true:
+        env = {**(os.environ if env is None else env), "PYTHONPATH": str(ROOT)}
+        return _run_truly(["-m", "mpl_keras", name, *flags], cwd, env)
+    return _end(start_command(name, *flags, cwd=cwd, env=env))
 
 
 def run_code(code, folder, **options):
@@ -107,7 +114,24 @@ def run_code(code, folder, **options):
     return run(path, **options)
 
 
-def _run(argv, cwd, environment, outputs):
+def _run_truly(arguments, cwd, env):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=env,
+    )
+
+
+def _end(script):
+    output = script.communicate()
+    return subprocess.CompletedProcess(
+        script.arguments, script.returncode, *output
+    )
+
+
+def _run(argv, cwd, environment, outputs, module):
     """In the child: what the interpreter does for `python script.py`."""
     import numpy as np
 
@@ -122,5 +146,9 @@ def _run(argv, cwd, environment, outputs):
     random.seed()
     np.random.seed()
     sys.argv = argv
+    if module:
+        sys.path.insert(0, os.getcwd())
+        runpy.run_module(argv[0], run_name="__main__", alter_sys=True)
+        return
     sys.path.insert(0, os.path.dirname(os.path.abspath(argv[0])))
     runpy.run_path(argv[0], run_name="__main__")

@@ -71,6 +71,7 @@ class Backup(FitCallback):
 
     Example:
     >>> import tempfile
+    >>> import keras
     >>> from mpl_keras import UDA, datasets, pipeline
     >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
     >>> model = UDA(net)

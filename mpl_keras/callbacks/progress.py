@@ -18,8 +18,10 @@ class Progress(keras.callbacks.Callback):
     Args:
         steps: The last step of all, over several calls of `fit` if need be.
         metrics: Names of what to print, as far as there is such a metric.
+        epochs: Whether a line stays for each epoch.
 
     Example:
+    >>> import numpy as np
     >>> model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     >>> model.compile("sgd", "mse")
     >>> history = model.fit(
@@ -32,10 +34,12 @@ class Progress(keras.callbacks.Callback):
         self,
         steps: int,
         metrics=("loss", "val_accuracy", "mask_rate", "feedback_share"),
+        epochs: bool = True,
     ):
         super().__init__()
         self.steps = arguments.integer("steps", steps, 1)
         self.metrics = tuple(metrics)
+        self.epochs = epochs
         self._done = None
 
     def on_train_begin(self, logs=None):
@@ -70,6 +74,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Prints a line that stays."""
+        if not self.epochs:
+            return
         start = "\r" if sys.stdout.isatty() else ""
         print(f"{start}{self._line(logs):100}".rstrip(" "), flush=True)
 

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import flags, logging
 
 from mpl_keras.checks.arguments import ArgumentError
@@ -70,6 +71,8 @@ class Command:
             print(self.help())
             return
         self._prepare()
+        for name in self.flags:  # of a run before
+            self.flags[name].unparse()
         try:
             values = self.flags([self.name, *arguments])[1:]
         except flags.Error as error:
@@ -116,6 +119,7 @@ class Command:
     def _prepare(self):
         """Quiet logs, notes for warnings, names that need not be UTF-8."""
         logging.set_verbosity(logging.ERROR)
+        tf.get_logger().setLevel("ERROR")
         warnings.showwarning = lambda text, *_, **__: print(f"note: {text}")
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -157,9 +161,9 @@ class Group:
     def bool(self, name, default, text) -> None:
         """A flag that is on or off: `--name` or `--noname`."""
         flags.DEFINE_bool(name, default, text, flag_values=self._values)
-        self.lines.append(
-            (f"[no]{name}", "", f"{text} (default: {'on' if default else 'off'})")
-        )
+        if default is not None:
+            text = f"{text} (default: {'on' if default else 'off'})"
+        self.lines.append((f"[no]{name}", "", text))
 
     def choice(self, name, default, choices, text) -> None:
         """A flag that is one of some names."""
@@ -190,6 +194,9 @@ class Group:
         self.lines.append((name, kind, text))
 
 
+_SHOWN = (ValueError, OSError, ImportError, ArithmeticError)
+
+
 class _Errors:
     """What `Command.errors` returns."""
 
@@ -200,6 +207,8 @@ class _Errors:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        if isinstance(error, (ValueError, OSError, ImportError)):
+        if isinstance(
+            error, (ValueError, OSError, ImportError, ArithmeticError)
+        ):
             self._command.stop(self._command.text(error))
         return False

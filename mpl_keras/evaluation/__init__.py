@@ -11,6 +11,7 @@ from mpl_keras.evaluation.findings import (
 from mpl_keras.evaluation.measures import (
     calibration,
     expected_calibration_error,
+    mean_interval,
     wilson_interval,
 )
 from mpl_keras.evaluation.samples import (
@@ -25,6 +26,7 @@ __all__ = [
     "calibration",
     "confusion_matrix",
     "expected_calibration_error",
+    "mean_interval",
     "measure",
     "predictions",
     "probabilities",

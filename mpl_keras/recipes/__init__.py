@@ -6,10 +6,12 @@ from mpl_keras.recipes.adaptation import (
 )
 from mpl_keras.recipes.building import (
     METHODS,
+    for_method,
+    loss_arguments,
     make_model,
     make_optimizer,
-    own_loss,
 )
+from mpl_keras.recipes.defaults import default
 from mpl_keras.recipes.published import (
     get,
     names,
@@ -23,9 +25,11 @@ __all__ = [
     "METHODS",
     "Recipe",
     "adapt",
+    "default",
+    "for_method",
     "get",
+    "loss_arguments",
     "make_model",
     "make_optimizer",
     "names",
-    "own_loss",
 ]

@@ -4,7 +4,9 @@ import dataclasses
 from typing import Any
 
 from mpl_keras import feedback
-from mpl_keras.recipes.recipe import STRETCHED, Recipe
+from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.recipes.recipe import CHOICES, STRETCHED, Recipe
 
 # A form of feedback by its name in recipes, and a weight for one whose recipe
 # has another form.
@@ -45,6 +47,7 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
             f"`changes` must be fields of a recipe, {sorted(known)}. "
             f"Received: {sorted(set(changes) - known)}"
         )
+    dataclasses.replace(recipe, **changes)  # raises for what is out of range
     follows = {}
     stretch = changes.get("steps", recipe.steps) / recipe.steps
     for name in STRETCHED:
@@ -58,11 +61,7 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
     for name in ("teacher_learning_rate", "student_learning_rate"):
         follows[name] = batch * getattr(recipe, name)
     form = changes.get("feedback", recipe.feedback)
-    if form not in (*FEEDBACKS, "none"):
-        raise ValueError(
-            f"`feedback` must be one of {(*FEEDBACKS, 'none')}. "
-            f"Received: feedback={form!r}"
-        )
+    arguments.choice("feedback", form, CHOICES["feedback"])
     if form != recipe.feedback and form in FEEDBACKS:
         kind, follows["feedback_weight"] = FEEDBACKS[form]
         follows["pseudo_labels"] = kind.kinds[0]
@@ -72,10 +71,11 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
         )
     adapted = dataclasses.replace(recipe, **(follows | changes))
     if "student_wait" in changes and adapted.student_wait >= adapted.steps:
-        raise ValueError(
-            "`student_wait` must be less than `steps`, or the student never "
-            f"starts. Received: student_wait={adapted.student_wait}, steps="
-            f"{adapted.steps}"
+        raise ArgumentError(
+            "student_wait",
+            "be less than {steps}, or the student never starts",
+            str(adapted.student_wait),
+            others={"steps": str(adapted.steps)},
         )
     return adapted
 

@@ -1,5 +1,6 @@
 """From a recipe to a compiled model."""
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -13,7 +14,15 @@ from mpl_keras.networks import backbones
 from mpl_keras.recipes.adaptation import FEEDBACKS, check_recipe
 from mpl_keras.recipes.recipe import Recipe
 
-METHODS = ("supervised", "uda", "mpl")
+# What a method changes in a recipe.
+METHODS = {
+    "supervised": {"distribution_alignment": None},
+    "uda": {"distribution_alignment": None},
+    "uda_aligned": {},
+    "no_feedback": {"feedback": "none"},
+    "mpl": {},
+}
+_SINGLE = ("supervised", "uda", "uda_aligned")  # one network
 
 
 def make_model(
@@ -33,8 +42,10 @@ def make_model(
         recipe: Its networks, losses, feedback and optimizers are used.
         input_shape: (height, width, channels) of images in [0, 255].
         num_classes: Number of classes.
-        method: "supervised", "uda" or "mpl". The first two train the network
-            that is the teacher in the third, from the same weights.
+        method: "supervised", "uda", "uda_aligned", "no_feedback" or "mpl". The
+            first three train the network that is the teacher in the others,
+            from the same weights. "uda_aligned" aligns with the labels'
+            marginal, unless the recipe names another prior.
         weights: Of all networks to begin with, see `backbones.make`.
         seed: Of the initial weights, dropout and sampled pseudo labels.
         steps_per_execution: As of the models' `compile`.
@@ -52,8 +63,8 @@ def make_model(
     >>> type(model).__name__
     'MetaPseudoLabels'
     """
-    arguments.choice("method", method, METHODS)
     check_recipe(recipe)
+    recipe = for_method(recipe, method)
     keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
 
     def network(role):
@@ -66,7 +77,7 @@ def make_model(
             weights=weights,
         )
 
-    common = own_loss(recipe, supervised=method == "supervised")
+    common = loss_arguments(recipe, supervised=method == "supervised")
     options = {
         "metrics": ["accuracy"],
         "steps_per_execution": steps_per_execution,
@@ -74,7 +85,7 @@ def make_model(
     }
     teacher = network("teacher")
     optimizer = make_optimizer(recipe, "teacher")
-    if method != "mpl":
+    if method in _SINGLE:
         model = UDA(teacher, **common)
         model.compile(optimizer, **options)
         return model
@@ -95,32 +106,47 @@ def make_model(
     return model
 
 
-def own_loss(
-    recipe: Recipe,
-    *,
-    supervised: bool = False,
-    distribution_alignment: Any = None,
+def for_method(recipe: Recipe, method: str) -> Recipe:
+    """The recipe of a method: with its feedback and its alignment.
+
+    Args:
+        recipe: Of Meta Pseudo Labels.
+        method: One of `METHODS`.
+
+    Example:
+    >>> from mpl_keras import recipes
+    >>> for_method(recipes.get("digits"), "uda_aligned").distribution_alignment
+    'labeled'
+    """
+    arguments.choice("method", method, METHODS)
+    changes = METHODS[method]
+    if method == "uda_aligned" and recipe.distribution_alignment is None:
+        changes = {"distribution_alignment": "labeled"}
+    return dataclasses.replace(recipe, **changes)
+
+
+def loss_arguments(
+    recipe: Recipe, *, supervised: bool = False
 ) -> dict[str, Any]:
     """What `UDA` and `MetaPseudoLabels` are told of the loss and the average.
 
     Args:
         recipe: Its consistency, label smoothing and momentum are used.
         supervised: Whether to leave the consistency out.
-        distribution_alignment: See `losses.ConsistencyLoss`.
 
     Returns:
         Arguments of both models' constructors, by name.
 
     Example:
     >>> from mpl_keras import recipes
-    >>> own_loss(recipes.get("digits"), supervised=True)["ema_momentum"]
+    >>> loss_arguments(recipes.get("digits"), supervised=True)["ema_momentum"]
     0.995
     """
     consistency = losses.ConsistencyLoss(
         temperature=recipe.temperature,
         threshold=recipe.threshold,
         mask_on=recipe.mask_on,
-        distribution_alignment=distribution_alignment,
+        distribution_alignment=recipe.distribution_alignment,
     )
     return {
         "consistency": None if supervised else consistency,

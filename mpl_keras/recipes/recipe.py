@@ -57,6 +57,8 @@ class Recipe:
         temperature: Of UDA's targets.
         threshold: Confidence below which UDA leaves an example out.
         mask_on: Which confidence: "raw" or "sharpened".
+        distribution_alignment: Prior that UDA's targets are aligned with:
+            "uniform", "labeled", or None for no alignment.
         feedback: "loss_difference", "cosine", "hypergradient" or
             "per_example".
         feedback_weight: Its weight in the teacher's loss.
@@ -71,6 +73,7 @@ class Recipe:
         finetune_batch_size: Labeled examples of such a step.
         finetune_learning_rate: Of these, constant.
         source: Where the numbers are from.
+        why: What it was chosen by, where `default` chose it.
         departures: Where a training by it differs from what was published.
         published: Accuracies in %, by method: mean, what stands behind its ±
             (or None), and the source.
@@ -105,6 +108,7 @@ class Recipe:
     temperature: float
     threshold: float
     mask_on: str
+    distribution_alignment: str | None = None
     feedback: str
     feedback_weight: float
     feedback_normalization: str | None
@@ -117,6 +121,7 @@ class Recipe:
     finetune_learning_rate: float
     source: str
     departures: str
+    why: str = ""
     published: dict[str, list[Any]]
 
     def __post_init__(self):
@@ -153,6 +158,7 @@ CHOICES = {
         "per_example",
         "none",
     ),
+    "distribution_alignment": (None, "uniform", "labeled"),
     "pseudo_labels": ("soft", "sampled", "argmax"),
     "pseudo_label_view": ("weak", "strong"),
     "meta": ("labeled", "strong"),

@@ -74,6 +74,39 @@ def curves(
     return figure
 
 
+def points(values: Mapping[str, Sequence[float]], title: str = ""):
+    """Values by name: a point for each, and a line at their mean.
+
+    Args:
+        values: By name, from the top to the bottom.
+        title: Above.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+
+    Example:
+    >>> figure = points({"UDA": [90.0, 92.0], "MPL": [91.0, 94.0]}, "Digits")
+    >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    ['UDA', 'MPL']
+    """
+    figure = canvas.figure(0.9 + 0.45 * len(values), layout="constrained")
+    axis = figure.subplots()
+    for row, (_, found) in enumerate(values.items()):
+        (line,) = axis.plot(found, [row] * len(found), "o", alpha=0.6)
+        axis.plot(
+            [np.mean(found)] * 2,
+            [row - 0.3, row + 0.3],
+            color=line.get_color(),
+            linewidth=3,
+        )
+    axis.set_yticks(range(len(values)), [canvas.text(n, 40) for n in values])
+    axis.invert_yaxis()
+    axis.set_title(canvas.text(title, 60), loc="right")
+    axis.grid(True, axis="x")
+    axis.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
 def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
     """A confusion matrix, each row coloured in shares of its true class.
 

@@ -139,7 +139,7 @@ def versions() -> dict[str, str]:
     """
     return {
         "Python": platform.python_version(),
-        "mpl_keras": sys.modules[__package__].__version__,
+        "mpl_keras": sys.modules["mpl_keras"].__version__,
         "Keras": keras.__version__,
         "TensorFlow": tf.__version__,
     }

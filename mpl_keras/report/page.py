@@ -93,14 +93,14 @@ def write(
     Example:
     >>> import os, tempfile
     >>> import keras
-    >>> from mpl_keras import UDA, datasets
+    >>> from mpl_keras import UDA, datasets, evaluation
     >>> data = datasets.two_moons()
     >>> model = UDA(keras.Sequential([keras.Input((2,)),
     ...                               keras.layers.Dense(2)]))
     >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
     >>> write(path, model, data, metrics={"step": [1], "loss": [0.7]},
     ...       settings={"method": "uda", "seed": 0},
-    ...       measured=measure({"averaged network": model.averaged}, data))
+    ...       measured=evaluation.measure({"averaged network": model.averaged}, data))
     >>> "<h1>UDA</h1>" in open(path).read()
     True
     """

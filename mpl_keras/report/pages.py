@@ -79,7 +79,7 @@ def render(template: str, **context) -> str:
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("mpl_keras"),
+        loader=jinja2.PackageLoader("mpl_keras.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -1,17 +1,20 @@
 """A training from settings to results, in a folder."""
 
-from mpl_keras.runs.folder import (
-    RunFolder,
-)
-from mpl_keras.runs.metrics import (
-    SaveMetrics,
-)
-from mpl_keras.runs.settings import (
-    described,
-)
+from mpl_keras.runs.comparison import Comparison
+from mpl_keras.runs.folder import RunFolder
+from mpl_keras.runs.metrics import SaveMetrics
+from mpl_keras.runs.results import ResultsError
+from mpl_keras.runs.settings import Settings, described, load
+from mpl_keras.runs.training import Training, load_data
 
 __all__ = [
+    "Comparison",
+    "ResultsError",
     "RunFolder",
     "SaveMetrics",
+    "Settings",
+    "Training",
     "described",
+    "load",
+    "load_data",
 ]

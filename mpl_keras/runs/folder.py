@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mpl_keras import files
+from mpl_keras.checks.arguments import FileInTheWayError, NotWritableError
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
 # As `export.write_whole` names the folder in which it writes.
 _HALF = re.compile(
-    r"\.((settings|results)\.json|metrics\.csv|report\.html"
-    r"|(curves|confusion_matrix)\.png"
+    r"\.((settings|results)\.json|(metrics|results)\.csv|(report|comparison)\.html"
+    r"|(curves|confusion_matrix|accuracies)\.png|table\.md"
     r"|(student|network|finetuned)(\.keras|\.md)?"
     r"|(student_as_trained|network_as_trained|teacher)\.keras)\.[a-z0-9_]{8}"
     rf"|{re.escape(files.LOCK_FILE)}"
@@ -33,6 +34,8 @@ class RunFolder:
         path: The folder; it is made by `begin`.
         settings: What the run is to be, JSON-able. A run that goes on must
             have the same.
+        request: What was asked for, JSON-able; written beside the settings,
+            and not compared.
         resume: Whether to go on with what is in the folder. A new or empty
             folder begins anew, either way.
         argument: What to call the path in errors.
@@ -62,10 +65,12 @@ class RunFolder:
         settings: Mapping[str, Any],
         resume: bool = False,
         argument: str = "path",
+        request: Mapping[str, Any] | None = None,
     ):
         self.path = files.check_folder(path, resume, argument)
         # As JSON has them: tuples become lists.
         self._settings = json.loads(json.dumps(settings))
+        self._request = dict(request or {})
         self._argument = argument
         self._lock = files.FolderLock(self.path, argument)
         self.rows = []
@@ -76,9 +81,11 @@ class RunFolder:
         elif os.path.isdir(self.path) and any(
             not _HALF.fullmatch(name) for name in os.listdir(self.path)
         ):
-            raise FileExistsError(
-                f"`{argument}` must be new, empty, or the folder of a run to "
-                f"go on with. Received: {argument}={path}, without {_SETTINGS}"
+            raise FileInTheWayError(
+                argument,
+                "be new, empty, or the folder of a run to go on with",
+                self.path,
+                note=f", without {_SETTINGS}",
             )
 
     def file(self, name: str) -> str:
@@ -96,16 +103,18 @@ class RunFolder:
         try:
             os.makedirs(self.path, exist_ok=True)
         except OSError as error:
-            raise OSError(
-                f"`{self._argument}` must be a folder that can be made. "
-                f"Received: {self._argument}={self.path}, which failed with: "
-                f"{error}"
+            raise NotWritableError(
+                self._argument,
+                "be a folder that can be made",
+                self.path,
+                note=f", which failed with: {error}",
             ) from error
         self._lock.acquire()
         for name in os.listdir(self.path):
             if _HALF.fullmatch(name):
                 shutil.rmtree(self.file(name), ignore_errors=True)
-        self.write(_SETTINGS, files.json_writer(self._settings))
+        told = {"request": self._request} if self._request else {}
+        self.write(_SETTINGS, files.json_writer(self._settings | told))
 
     def end(self) -> None:
         """Gives the lock back; so does the end of the process."""
@@ -128,15 +137,12 @@ class RunFolder:
 
     def metrics(self) -> dict[str, list[float]]:
         """The rows as columns."""
-        names = dict.fromkeys(name for row in self.rows for name in row)
-        return {
-            name: [row.get(name, float("nan")) for row in self.rows]
-            for name in names
-        }
+        return _columns(self.rows)
 
     def _check_settings(self, path, argument):
         with open(path, encoding="utf-8") as file:
             known = json.load(file)
+        known.pop("request", None)
         different = sorted(
             name
             for name in known.keys() | self._settings.keys()
@@ -148,21 +154,15 @@ class RunFolder:
                 f"{self._settings.get(name)!r}"
                 for name in different
             ]
-            raise FileExistsError(
-                f"`{argument}` must be the folder of a run with the same "
-                f"settings. Received: {argument}={self.path}, where "
-                + "; ".join(lines)
+            raise FileInTheWayError(
+                argument,
+                "be the folder of a run with the same settings",
+                self.path,
+                note=f", where {'; '.join(lines)}",
             )
 
     def _read_rows(self):
-        path = self.file(_METRICS)
-        if not os.path.exists(path):
-            return []
-        with open(path, newline="", encoding="utf-8") as file:
-            return [
-                {name: _number(text) for name, text in row.items()}
-                for row in csv.DictReader(file)
-            ]
+        return _rows_of(self.file(_METRICS))
 
     def _write_rows(self, path):
         names = dict.fromkeys(name for row in self.rows for name in row)
@@ -170,6 +170,28 @@ class RunFolder:
             writer = csv.DictWriter(file, list(names))
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def read_metrics(path: Any) -> dict[str, list[float]]:
+    """The metrics in the folder of a run, as columns."""
+    return _columns(_rows_of(os.path.join(os.fspath(path), _METRICS)))
+
+
+def _rows_of(path):
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return [
+            {name: _number(text) for name, text in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def _columns(rows):
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {
+        name: [row.get(name, float("nan")) for row in rows] for name in names
+    }
 
 
 def _number(text):

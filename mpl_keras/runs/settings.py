@@ -1,14 +1,229 @@
-"""The settings of a training: what is kept of them, and what people read."""
+"""The settings of a training: what is asked for, and what is kept of it."""
 
+import dataclasses
+import json
+import os
 from collections.abc import Mapping
 from typing import Any
+
+from mpl_keras import recipes
+from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.distribute import STRATEGIES
+
+FILE = "settings.json"
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+UNREADABLE = ("error", "leave_out")
+# What may differ where a training goes on: how it is done, not what.
+_HOW = (
+    *("data_dir", "download", "unreadable", "backup_every", "strategy"),
+    *("virtual_devices", "steps_per_execution", "jit_compile"),
+    *("deterministic", "tensorboard", "report"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that a training is told.
+
+    Args:
+        dataset: A folder of pictures, a name of TensorFlow Datasets, or
+            "digits"; None is the recipe's.
+        recipe: Name of the recipe where settings begin; None is the default
+            for pictures of that size on this machine, `recipes.default`.
+        method: One of `recipes.METHODS`.
+        changes: Fields of the recipe that are different, by name.
+        seed: Of split, networks, order and views.
+        validation_fraction: Share of the training pictures that is set aside
+            to choose settings on.
+        labeled_in_unlabeled: Whether labeled pictures are unlabeled too.
+        weights: File of pretrained weights, or None.
+        finetune: Whether to train on the labels at the end.
+        evaluate_every: Steps between evaluations; None is about a twentieth of
+            all, but at least 100.
+        precision: In which networks compute.
+        unreadable: What to do about files that cannot be read: "error" or
+            "leave_out".
+        data_dir: Folder of TensorFlow Datasets, or None for its own default.
+        download: Whether to download and prepare the data set if need be.
+        backup_every: Steps between backups; None is those between evaluations.
+        strategy: Devices to train on, see `distribute.make_strategy`.
+        virtual_devices: Into so many devices the processor is split, or None.
+        steps_per_execution: Steps between which nothing looks at the device.
+        jit_compile: Whether to compile with XLA; None is as Keras decides.
+        deterministic: Whether a GPU gives the same bits each time.
+        tensorboard: Whether to write what TensorBoard shows.
+        report: Whether to write report.html.
+
+    Raises:
+        ArgumentError: A setting is not what it must be.
+
+    Example:
+    >>> Settings(dataset="digits", changes={"steps": 60}).seed
+    0
+    """
+
+    dataset: str | None = None
+    recipe: str | None = None
+    method: str = "mpl"
+    changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    seed: int = 0
+    validation_fraction: float = 0.0
+    labeled_in_unlabeled: bool = True
+    weights: str | None = None
+    finetune: bool = False
+    evaluate_every: int | None = None
+    precision: str = "float32"
+    unreadable: str = "error"
+    data_dir: str | None = None
+    download: bool = False
+    backup_every: int | None = None
+    strategy: str = "auto"
+    virtual_devices: int | None = None
+    steps_per_execution: int = 1
+    jit_compile: bool | None = None
+    deterministic: bool = False
+    tensorboard: bool = True
+    report: bool = True
+
+    def __post_init__(self):
+        """Raises for what can be seen before any file is read."""
+        arguments.choice("method", self.method, tuple(recipes.METHODS))
+        arguments.choice("precision", self.precision, PRECISIONS)
+        arguments.choice("unreadable", self.unreadable, UNREADABLE)
+        arguments.choice("strategy", self.strategy, STRATEGIES)
+        arguments.integer("seed", self.seed, 0)
+        arguments.number(
+            "validation_fraction", self.validation_fraction, 0, below=1
+        )
+        for name in ("evaluate_every", "backup_every", "virtual_devices"):
+            if getattr(self, name) is not None:
+                arguments.integer(name, getattr(self, name), 1)
+        arguments.integer("steps_per_execution", self.steps_per_execution, 1)
+        recipe = recipes.get(self.recipe or "digits")
+        # Numbers out of range are found before many files are read.
+        recipes.adapt(recipe, **self.changes)
+
+    @property
+    def named(self) -> recipes.Recipe | None:
+        """The recipe that was asked for by its name, or None."""
+        return None if self.recipe is None else recipes.get(self.recipe)
+
+    def given(self, name: str) -> Any:
+        """What changes say of a field, or else the named recipe, or None."""
+        if self.changes.get(name) is not None:
+            return self.changes[name]
+        return self.named and getattr(self.named, name)
+
+    def data_name(self) -> str:
+        """The data set: what was asked for, or the recipe's.
+
+        Raises:
+            ArgumentError: Neither names one.
+        """
+        if self.dataset is None and self.named is None:
+            raise ArgumentError(
+                "dataset",
+                "be given, unless {recipe} is",
+                "None",
+                others={"recipe": "None"},
+            )
+        return self.dataset or self.named.dataset
+
+    def data_options(self) -> dict[str, Any]:
+        """What decides which pictures there are, and in which form."""
+        folder = os.path.isdir(self.data_name())
+        num_labeled = self.changes.get("num_labeled")
+        if not folder:  # of a folder by default all that are sorted
+            num_labeled = self.given("num_labeled")
+        return {
+            "num_labeled": num_labeled,
+            "image_size": self.given("image_size"),
+            "seed": self.seed,
+            "validation_fraction": self.validation_fraction,
+            "labeled_in_unlabeled": self.labeled_in_unlabeled,
+        }
+
+    def record(self, recipe: recipes.Recipe, data: Any) -> dict[str, Any]:
+        """All that a run which goes on must have in common with this one.
+
+        Args:
+            recipe: What is trained by.
+            data: What is trained on.
+
+        Returns:
+            What JSON can hold. "num_labeled", "num_classes" and "image_size"
+            are those of the data.
+        """
+        known = dataclasses.asdict(recipe)
+        for name in ("source", "departures", "published"):
+            del known[name]
+        own = dataclasses.asdict(self)
+        for name in ("dataset", "recipe", "changes", *_HOW):
+            del own[name]
+        height, width, _ = data.preprocessing.input_shape
+        return (
+            known
+            | own
+            | {
+                "dataset": self.data_name(),
+                "data_options": self.data_options(),
+                "class_names": data.class_names,
+                "num_classes": data.num_classes,
+                "num_labeled": len(data.labeled[1]),
+                "image_size": height if height == width else [height, width],
+                "labeled_images": len(data.labeled[1]),
+                "unlabeled_images": len(data.unlabeled),
+            }
+        )
+
+    def request(self) -> dict[str, Any]:
+        """The settings themselves, as JSON holds them; see `load`."""
+        return dataclasses.asdict(self)
+
+
+def load(folder: Any) -> Settings:
+    """The settings of the run in a folder, to go on with it.
+
+    Args:
+        folder: The folder of a run.
+
+    Raises:
+        MissingFileError: There is no run, or one that was begun by a version
+            which did not write down what it was told.
+
+    Example:
+    >>> load("none")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.MissingFileError: `output_dir` must be the \
+folder of a run to go on with. Received: output_dir=none, without settings.json
+    """
+    path = os.path.join(os.fspath(folder), FILE)
+    if not os.path.exists(path):
+        raise MissingFileError(
+            "output_dir",
+            "be the folder of a run to go on with",
+            os.fspath(folder),
+            note=f", without {FILE}",
+        )
+    with open(path, encoding="utf-8") as file:
+        known = json.load(file)
+    if "request" not in known:
+        raise MissingFileError(
+            "output_dir",
+            "be a run that knows what it was told, or its flags must be given",
+            os.fspath(folder),
+            note=f", where {FILE} has no entry 'request'",
+        )
+    return Settings(**known["request"])
 
 
 def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a training as people read them, each once.
 
     Args:
-        settings: As `train_images.py` writes them: a recipe's fields, of which
+        settings: As `Settings.record` gives them: a recipe's fields, of which
             some do not hold for the data set, and "data_options".
 
     Example:
@@ -21,7 +236,8 @@ def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     # Numbers of images and classes are told beside the settings.
     for name in ("class_names", "data_options", "num_labeled", "num_classes"):
         known.pop(name, None)
-    if known.get("feedback") == "none" or known.get("method", "mpl") != "mpl":
+    single = known.get("method", "mpl") not in ("mpl", "no_feedback")
+    if known.get("feedback") == "none" or single:
         known = {
             name: value
             for name, value in known.items()
@@ -33,6 +249,8 @@ def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     options = settings.get("data_options") or {}
     if not options.get("image_size"):  # the data's own
         known.pop("image_size", None)
+    if not known.get("why"):
+        known.pop("why", None)
     if "name" in known:
         known = {"recipe": known.pop("name"), **known}
     return {name: value for name, value in known.items() if value is not None}

@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import importlib.util
 import json
 import os
 import pathlib
@@ -12,7 +11,6 @@ import signal
 import socket
 import sys
 import time
-import types
 
 import keras
 import numpy as np
@@ -20,15 +18,21 @@ import prepared
 import pytest
 import scripts
 import tensorflow as tf
-from absl import flags
-from absl.testing import flagsaver
 from PIL import Image
 
-from mpl_keras import datasets, pipeline, recipes, report
+from mpl_keras import (
+    MetaPseudoLabels,
+    augment,
+    datasets,
+    pipeline,
+    recipes,
+    report,
+    runs,
+)
+from mpl_keras.commands import train
 from mpl_keras.datasets import data
 
 ROOT = pathlib.Path(__file__).parents[2]
-SCRIPT = ROOT / "examples/train_images.py"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -65,8 +69,8 @@ def arrays_of(found):
 
 
 def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
-    result = scripts.run(
-        SCRIPT,
+    result = scripts.command(
+        "train",
         f"--dataset={pictures}",
         "--steps=60",
         "--evaluate_every=20",
@@ -157,8 +161,8 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 
     # A second start overwrites nothing, and says so.
     before = (out / "results.json").stat().st_mtime_ns
-    again = scripts.run(
-        SCRIPT, f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path
+    again = scripts.command(
+        "train", f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path
     )
     assert again.returncode == 1 and "--output_dir" in again.stderr
     assert (out / "results.json").stat().st_mtime_ns == before
@@ -167,8 +171,8 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
 def test_a_killed_run_goes_on(pictures, tmp_path):
     arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
     arguments += ["--evaluate_every=20", "--backup_every=7", "--noreport"]
-    process = scripts.start(
-        SCRIPT, *arguments, "--output_dir=killed", cwd=tmp_path
+    process = scripts.start_command(
+        "train", *arguments, "--output_dir=killed", cwd=tmp_path
     )
     folder = tmp_path / "killed/backup"
     while not list(folder.glob("backup-*")) and process.poll() is None:
@@ -176,8 +180,8 @@ def test_a_killed_run_goes_on(pictures, tmp_path):
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it finished before it was killed"
     for name in ("killed", "whole"):
-        result = scripts.run(
-            SCRIPT,
+        result = scripts.command(
+            "train",
             *arguments,
             f"--output_dir={name}",
             "--resume",
@@ -195,8 +199,8 @@ def test_a_killed_run_goes_on(pictures, tmp_path):
         for name in ("killed", "whole")
     ]
     assert metrics[0] == metrics[1]
-    done = scripts.run(
-        SCRIPT, *arguments, "--output_dir=killed", "--resume", cwd=tmp_path
+    done = scripts.command(
+        "train", *arguments, "--output_dir=killed", "--resume", cwd=tmp_path
     )
     assert done.returncode == 0 and "is finished" in done.stdout
 
@@ -204,22 +208,21 @@ def test_a_killed_run_goes_on(pictures, tmp_path):
 # In this process, because starting another takes seconds.
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("train_images", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class Stopped(Exception):
+    """A program ended early; its text is what it said."""
 
 
 @pytest.fixture
-def start(script, tmp_path):
+def start(tmp_path, capsys):
     def start(*arguments):
-        with flagsaver.flagsaver():
-            argv = ["train_images.py", f"--output_dir={tmp_path / 'out'}"]
-            # They take seconds to draw.
-            argv += ["--notensorboard", "--noreport"]
-            script.main(flags.FLAGS([*argv, *arguments]))
+        # They take seconds to draw.
+        flags = [f"--output_dir={tmp_path / 'out'}"]
+        flags += ["--notensorboard", "--noreport"]
+        try:
+            train.COMMAND.run([*flags, *arguments])
+        except SystemExit as error:
+            said = capsys.readouterr().err
+            raise Stopped(f"{said} code {error.code}") from error
 
     return start
 
@@ -269,14 +272,14 @@ def test_wrong_flags_are_refused_before_it_writes(
 ):
     (tmp_path / "file").write_text("")
     arguments = [a.replace("DIR", str(tmp_path)) for a in arguments]
-    with pytest.raises(SystemExit, match=f"(?s)train_images.py: .*{message}"):
+    with pytest.raises(Stopped, match=f"(?s)mpl-keras train: .*{message}"):
         start(*arguments)
     assert os.listdir(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize("arguments", [["--steps=0"], ["--steps=many"]])
 def test_flags_of_a_wrong_kind(start, arguments):
-    with pytest.raises((flags.Error, SystemExit)):
+    with pytest.raises(Stopped, match="code [12]"):
         start("--dataset=digits", *arguments)
 
 
@@ -290,7 +293,7 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(report, "plot_confusion", full)
     arguments = ["--dataset=digits", "--steps=3", "--method=supervised"]
     with pytest.raises(
-        SystemExit, match="confusion_matrix.png .*No space.*--re.*step 3"
+        Stopped, match="confusion_matrix.png .*No space.*--re.*step 3"
     ):
         start(*arguments)
     assert sorted(os.listdir(tmp_path / "out")) == [
@@ -311,7 +314,7 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
 def test_what_is_missing_is_named_at_first(start, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     arguments = ["--dataset=digits", "--steps=1", "--method=supervised"]
-    with pytest.raises(SystemExit, match="Jinja2: pip install jinja2"):
+    with pytest.raises(Stopped, match="Jinja2: pip install jinja2"):
         start(*arguments, "--report")
     assert os.listdir(tmp_path) == []
     start(*arguments)
@@ -350,17 +353,12 @@ def test_what_is_left_out_is_noted(start, pictures, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", recipes.names())
-def test_recipes_name_what_there_is(script, name, tmp_path):
+def test_recipes_name_what_there_is(name):
     """A recipe's networks and views fit images of its size."""
     recipe = recipes.get(name)
     side, classes = recipe.image_size, min(recipe.num_classes, 10)
     shape = (side, side, 1 if name == "digits" else 3)
-    x = types.SimpleNamespace(shape=(2, *shape))
-    with flagsaver.flagsaver():
-        flags.FLAGS(["train_images.py", f"--output_dir={tmp_path}"])
-        flags.FLAGS.recipe = name
-        found = types.SimpleNamespace(unlabeled=x, views=None)
-        views = script.views_of(recipe, found)
+    views = augment.named_views(recipe.views, side, side)
     pixels = tf.zeros((2, *shape), tf.uint8)
     assert views.strong(pixels, [0, 1]).shape == (2, *shape)
     if side <= 32:
@@ -368,19 +366,18 @@ def test_recipes_name_what_there_is(script, name, tmp_path):
         assert model(pixels).shape == (2, classes)
 
 
-def data_of(script, *arguments):
-    with flagsaver.flagsaver():
-        flags.FLAGS(["train_images.py", "--output_dir=out", *arguments])
-        return script.load_data(verbose=False)
+def data_of(*arguments):
+    train.COMMAND.flags(["train", "--output_dir=out", *arguments])
+    found = runs.load_data(train.settings_of(train.COMMAND), verbose=False)
+    for name in train.COMMAND.flags:
+        train.COMMAND.flags[name].unparse()
+    return found
 
 
-def test_flags_of_the_data(script, pictures):
+def test_flags_of_the_data(pictures):
     folder = f"--dataset={pictures}"
-    data, _ = data_of(
-        script, folder, "--num_labeled=10", "--seed=1", "--image_size=12"
-    )
+    data, _ = data_of(folder, "--num_labeled=10", "--seed=1", "--image_size=12")
     other, _ = data_of(
-        script,
         folder,
         "--num_labeled=10",
         "--seed=2",
@@ -390,30 +387,29 @@ def test_flags_of_the_data(script, pictures):
     assert data.labeled[0].paths != other.labeled[0].paths
     assert len(data.unlabeled) == 1257 and len(other.unlabeled) == 1247
     # A recipe's number of labels is its own data set's.
-    data, _ = data_of(script, folder, "--recipe=cifar10_4000")
+    data, _ = data_of(folder, "--recipe=cifar10_4000")
     assert data.labeled[0].shape == (20, 32, 32, 1)
 
 
-def test_a_folder_of_data_sets(script, tmp_path):
+def test_a_folder_of_data_sets(tmp_path):
     prepared.prepare(tmp_path, "cifar10", {"train": 20}, version="3.0.2")
-    data, _ = data_of(script, "--dataset=cifar10", f"--data_dir={tmp_path}")
+    data, _ = data_of("--dataset=cifar10", f"--data_dir={tmp_path}")
     assert len(data.unlabeled) == 20
 
 
 def test_validation_chooses_and_the_right_network_is_drawn(
-    script, start, tmp_path, monkeypatch
+    start, tmp_path, monkeypatch
 ):
     used, drawn, plot = [], [], report.plot_confusion
-    real = script.train
+    fit = MetaPseudoLabels.fit
 
-    def train(recipe, data, batches, model, run):
-        fit = model.fit
-        model.fit = lambda *a, **k: (
-            used.append(k["validation_data"] is data.validation) or fit(*a, **k)
+    def noted(model, *arguments, validation_data, **options):
+        used.append(validation_data)
+        return fit(
+            model, *arguments, validation_data=validation_data, **options
         )
-        real(recipe, data, batches, model, run)
 
-    monkeypatch.setattr(script, "train", train)
+    monkeypatch.setattr(MetaPseudoLabels, "fit", noted)
     monkeypatch.setattr(
         report,
         "plot_confusion",
@@ -426,7 +422,7 @@ def test_validation_chooses_and_the_right_network_is_drawn(
         "--finetune",
         "--finetune_steps=30",
     )
-    assert used == [True]
+    assert [batches.stream.num_examples for batches in used] == [120]
     result = json.loads((tmp_path / "out/results.json").read_text())[
         "test_accuracy"
     ]
@@ -439,9 +435,9 @@ def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
     arguments = [f"--dataset={root}", "--steps=1", "--method=supervised"]
     start(*arguments)
     next((root / "labeled/3 ß").iterdir()).unlink()
-    with pytest.raises(SystemExit, match="labeled_images was 20, is 19"):
+    with pytest.raises(Stopped, match="labeled_images was 20, is 19"):
         start(*arguments, "--resume")
-    with pytest.raises(SystemExit, match="seed was 0, is 5"):
+    with pytest.raises(Stopped, match="seed was 0, is 5"):
         start(*arguments, "--resume", "--seed=5")
 
 
@@ -465,8 +461,8 @@ def test_workers_go_on_after_one_was_killed(tmp_path):
     def start(index):
         task = {"type": "worker", "index": index}
         config = {"cluster": {"worker": addresses}, "task": task}
-        return scripts.start(
-            SCRIPT,
+        return scripts.start_command(
+            "train",
             *arguments,
             "--output_dir=two",
             cwd=tmp_path,

@@ -1,0 +1,306 @@
+"""`mpl-keras train`: a classifier from a few labels and many pictures."""
+
+import dataclasses
+import signal
+import sys
+from typing import Any
+
+from mpl_keras import recipes, runs
+from mpl_keras.commands.command import Command
+from mpl_keras.distribute import STRATEGIES, WorkerLost
+from mpl_keras.runs import settings as settings_module
+
+COMMAND = Command(
+    "train",
+    """\
+Trains an image classifier with few labels and many unlabeled images. On a
+folder of pictures, a few of them sorted by class:
+
+    pictures/labeled/cat/*.jpg    pictures/unlabeled/**    pictures/test/cat/*
+    mpl-keras train --dataset=pictures --output_dir=run
+
+or on a data set of TensorFlow Datasets, by a published recipe:
+
+    mpl-keras train --recipe=cifar10_4000 --output_dir=run
+
+A recipe is where settings begin, and flags override it. Without --recipe it is
+the default for images of that size on this machine. Warm-up, the student's wait
+and the ramp of the consistency grow with --steps, and learning rates grow with
+--labeled_batch_size.
+
+A run that was stopped goes on with
+
+    mpl-keras train --resume --output_dir=run
+
+On several GPUs, on a TPU (--strategy=tpu), or on several machines it is the
+same command: where TF_CONFIG or Slurm names several workers, each of them runs
+it, with the same flags, and sees the same --output_dir. It exits with code 75
+where it is to be started again with --resume: after a SIGTERM, and when another
+worker is gone.
+
+The figures at the end are those of the last step. The test images choose
+nothing: choose on a folder `validation`, or with --validation_fraction.""",
+)
+FLAGS = COMMAND.flags
+
+
+def define_data_flags(command: Command) -> None:
+    """Which pictures, and which of them keep their labels."""
+    data = command.group("Data")
+    data.string(
+        "dataset",
+        None,
+        "A folder of pictures, a name of TensorFlow Datasets, or digits",
+        "the recipe's",
+    )
+    data.integer(
+        "num_labeled",
+        None,
+        "Keep the labels of so many images",
+        least=None,
+        shown="all that are sorted in a folder, 10 of digits, the recipe's",
+    )
+    data.float(
+        "validation_fraction", 0.0, "Share of the labels to choose settings on"
+    )
+    data.bool(
+        "labeled_in_unlabeled", True, "Labeled images are unlabeled ones too"
+    )
+    data.choice(
+        "unreadable",
+        "error",
+        settings_module.UNREADABLE,
+        "What to do about files of a folder that cannot be read",
+    )
+    data.string(
+        "data_dir",
+        None,
+        "Folder of TensorFlow Datasets",
+        "~/tensorflow_datasets",
+    )
+    data.bool("download", False, "Download and prepare the data set if need be")
+
+
+define_data_flags(COMMAND)
+_run = COMMAND.group("Run")
+_run.string("output_dir", None, "Where results go. It must be given")
+_run.bool("resume", False, "Go on with the run in --output_dir")
+_run.integer("seed", 0, "Of split, networks, order and views", least=0)
+_run.integer(
+    "evaluate_every",
+    None,
+    "Steps between evaluations",
+    least=1,
+    shown="about a twentieth of all, but at least 100",
+)
+_run.integer(
+    "backup_every",
+    None,
+    "Steps between backups, from which --resume goes on",
+    least=1,
+    shown="those between evaluations",
+)
+_run.bool("tensorboard", True, "Write what `tensorboard --logdir` shows")
+_run.bool("report", True, "Write report.html; needs pip install jinja2")
+
+_method = COMMAND.group("Method")
+_method.choice("method", "mpl", recipes.METHODS, "What to train with")
+_method.string(
+    "recipe",
+    None,
+    f"Where settings begin: {', '.join(recipes.names())}",
+    "the one for images of that size",
+)
+_method.string("weights", None, "File of pretrained weights", "none")
+_method.bool("finetune", False, "Train on the labels at the end")
+
+# What a recipe says, and these flags override.
+RECIPE = {
+    "Network": {
+        "backbone": "small_cnn, wide_resnet_28_2, or of keras.applications",
+        "image_size": "Pixels of the square to train on",
+        "views": "Weak and strong views: cifar, svhn, imagenet, digits, ...",
+        "teacher_dropout": "Rate before the last layer; single nets' too",
+        "student_dropout": "The same of the student",
+        "ema_momentum": "Of the averaged network",
+    },
+    "Steps and batches": {
+        "steps": "Training steps; schedules are stretched with them",
+        "labeled_batch_size": "Labeled images in a step",
+        "unlabeled_batch_size": "Unlabeled ones; grows with the labeled",
+        "warmup_steps": "Steps in which learning rates grow",
+        "student_wait": "Steps before the student starts",
+        "student_warmup_steps": "In which the student's rate then grows",
+    },
+    "Optimizers": {
+        "teacher_learning_rate": "Peak; grows with --labeled_batch_size",
+        "student_learning_rate": "The same of the student",
+        "student_final_fraction": "What the student's falls to, of its peak",
+        "clip_norm": "Largest norm of a gradient",
+        "weight_decay": "Factor of the weights in their gradients",
+        "label_smoothing": "Of the supervised and the student's loss",
+    },
+    "UDA's consistency": {
+        "consistency_weight": "Its weight",
+        "consistency_ramp_steps": "Steps in which the weight grows",
+        "temperature": "Of its targets",
+        "threshold": "Confidence that it asks for",
+        "distribution_alignment": "Prior of its targets: uniform or labeled",
+    },
+    "Feedback": {
+        "feedback": f"Its form: {', '.join(recipes.FEEDBACKS)} or none",
+        "feedback_weight": "Its factor in the teacher's loss",
+        "pseudo_label_view": "What the teacher labels: weak or strong",
+        "meta": "View of the labeled images that it is measured on: labeled "
+        "(the batch itself, a weak view) or strong",
+    },
+    "Finetuning": {
+        "finetune_steps": "Steps of --finetune",
+        "finetune_batch_size": "Labeled images in such a step",
+        "finetune_learning_rate": "Its learning rate",
+    },
+}
+
+
+def _shown(name: str) -> str:
+    """The default of a field: for small, middle and large pictures."""
+    sizes = {"up to 31 pixels": 28, "up to 64": 64, "above": 224}
+    values = {
+        text: getattr(recipes.default(size, 10), name)
+        for text, size in sizes.items()
+    }
+    if name == "image_size":
+        return "the images' own, at most 224"
+    words = {
+        text: "none" if value is None else str(value)
+        for text, value in values.items()
+    }
+    if len(set(words.values())) == 1:
+        return next(iter(words.values()))
+    return "; ".join(f"{value} {text}" for text, value in words.items())
+
+
+def define_recipe_flags(command: Command) -> None:
+    """What a recipe says, and these flags override."""
+    types = {
+        field.name: str(field.type)
+        for field in dataclasses.fields(recipes.Recipe)
+    }
+    for title, fields in RECIPE.items():
+        group = command.group(title)
+        for name, text in fields.items():
+            define = group.string
+            if "float" in types[name]:
+                define = group.float
+            elif "int" in types[name]:
+                define = group.integer
+            define(name, None, text, shown=_shown(name))
+
+
+define_recipe_flags(COMMAND)
+
+_device = COMMAND.group("Devices")
+_device.choice(
+    "strategy",
+    "auto",
+    STRATEGIES,
+    "Devices to train on; auto: all workers that TF_CONFIG or Slurm names, or "
+    "all GPUs",
+)
+_device.integer(
+    "virtual_devices",
+    None,
+    "Split the processor into so many devices, to try several replicas",
+    least=1,
+    shown="1",
+)
+_device.choice(
+    "precision",
+    "float32",
+    settings_module.PRECISIONS,
+    "In which networks compute; losses and feedback are in float32",
+)
+_device.integer(
+    "steps_per_execution",
+    1,
+    "Steps between which the program does not look at the device; must divide "
+    "those between evaluations",
+    least=1,
+)
+_device.bool("jit_compile", None, "Compile with XLA; by default as Keras does")
+_device.bool(
+    "deterministic", False, "The same bits on a GPU too, which is slower"
+)
+
+
+def settings_of(command: Command) -> runs.Settings:
+    """The settings that flags give; of a run that goes on, its own.
+
+    Args:
+        command: Whose flags are read.
+
+    Raises:
+        ArgumentError: A setting is not what it must be.
+    """
+    flags = command.flags
+    fields = {field.name for field in dataclasses.fields(runs.Settings)}
+    names = [name for name in flags if name in fields]
+    changes = {
+        name: flags[name].value
+        for group in RECIPE.values()
+        for name in group
+        if name in flags and flags[name].value is not None
+    }
+    if flags.num_labeled is not None:
+        changes["num_labeled"] = flags.num_labeled
+    told: dict[str, Any] = {name: flags[name].value for name in names}
+    if not flags.resume or command.given("dataset") or command.given("recipe"):
+        return runs.Settings(changes=changes, **told)
+    before = runs.load(flags.output_dir)
+    again = {name: told[name] for name in names if command.given(name)}
+    return dataclasses.replace(
+        before, changes={**before.changes, **changes}, **again
+    )
+
+
+@COMMAND.main
+def main() -> None:
+    """Trains, and writes the results."""
+    if FLAGS.output_dir is None:
+        COMMAND.stop("--output_dir must be given, the folder of the run.", 2)
+    training = runs.Training(
+        settings_of(COMMAND),
+        FLAGS.output_dir,
+        resume=FLAGS.resume,
+        say=lambda line: print(line, flush=True),
+    )
+    run(COMMAND, training)
+
+
+def run(command: Command, training: runs.Training) -> None:
+    """Runs a training; says how to go on where it ends too early.
+
+    Args:
+        command: Whose name messages begin with.
+        training: What to run.
+
+    Raises:
+        SystemExit: With code 75 where it is to be started again.
+    """
+    try:
+        training.run()
+    except WorkerLost as error:
+        command.stop(f"{error}\n{_resume_hint(training)}", error.exit_code)
+    except runs.ResultsError as error:
+        command.stop(f"{error} When that is cured: {_resume_hint(training)}")
+    except KeyboardInterrupt:
+        print(f"\nStopped. {_resume_hint(training)}", flush=True)
+        sys.exit(128 + signal.SIGINT)
+
+
+def _resume_hint(training):
+    """From which step --resume would go on."""
+    known = training.backups()
+    if not known:
+        return "There is no backup: --resume would begin anew."
+    return f"--resume goes on after step {known[-1][0]:,}."

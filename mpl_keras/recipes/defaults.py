@@ -1,0 +1,105 @@
+"""Settings to begin with, by the size of the pictures and the machine."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from mpl_keras.checks import arguments
+from mpl_keras.recipes.published import get
+from mpl_keras.recipes.recipe import Recipe
+
+# Feedback that keeps its size, with a weight that is cautious: the data of the
+# published settings are not at hand.
+_CAUTIOUS = {
+    "feedback": "hypergradient",
+    "feedback_weight": 0.1,
+    "feedback_normalization": "rms",
+    "feedback_baseline": None,
+    "pseudo_labels": "soft",
+    "pseudo_label_view": "weak",
+    "meta": "strong",
+}
+_ONE_DEVICE = {
+    "labeled_batch_size": 32,
+    "unlabeled_batch_size": 224,
+    "teacher_learning_rate": 0.0125,
+    "student_learning_rate": 0.0125,
+    "steps": 20_000,
+    "warmup_steps": 400,
+    "student_wait": 400,
+    "consistency_ramp_steps": 1000,
+    "label_smoothing": 0.1,
+}
+# On a processor alone the settings for one device would take days.
+_PROCESSOR = {
+    "labeled_batch_size": 16,
+    "unlabeled_batch_size": 48,
+    "steps": 2000,
+    "warmup_steps": 100,
+    "student_wait": 200,
+    "consistency_ramp_steps": 300,
+    "clip_norm": 1.0,
+}
+# Up to how many pixels, after which recipe, with what changes; and on a
+# processor with which network and learning rate.
+_SIZES = (
+    (31, "digits", _CAUTIOUS, None),
+    (64, "cifar10_4000", _CAUTIOUS | _ONE_DEVICE, ("small_cnn", 0.1)),
+    (
+        None,
+        "imagenet_10_percent",
+        _CAUTIOUS | _ONE_DEVICE,
+        ("MobileNetV2", 0.0125),
+    ),
+)
+
+
+def default(
+    image_size: int, num_classes: int, *, gpu: bool | None = None
+) -> Recipe:
+    """The settings for pictures of a size, on this machine.
+
+    Args:
+        image_size: Pixels of the shorter side.
+        num_classes: Number of classes.
+        gpu: Whether a GPU trains; by default whether TensorFlow sees one.
+
+    Returns:
+        A recipe, which says in `why` what it was chosen by.
+
+    Raises:
+        ArgumentError: A number is out of range.
+
+    Example:
+    >>> recipe = default(32, 10, gpu=False)
+    >>> recipe.backbone, recipe.steps
+    ('small_cnn', 2000)
+    """
+    arguments.integer("image_size", image_size, 1)
+    arguments.integer("num_classes", num_classes, 2)
+    if gpu is None:
+        gpu = bool(tf.config.list_logical_devices("GPU"))
+    most, name, changes, light = next(
+        row for row in _SIZES if row[0] is None or image_size <= row[0]
+    )
+    why = [
+        f"pictures of {image_size} pixels"
+        + ("" if most is None else f", up to {most}")
+        + f": after recipe {name}, with the cautious feedback"
+    ]
+    if num_classes < 5:
+        # Of two classes, one always has a confidence of 0.5.
+        changes = changes | {"threshold": 0.9}
+        why.append("fewer than five classes: threshold 0.9")
+    if light is not None and not gpu:
+        backbone, rate = light
+        changes = changes | _PROCESSOR
+        changes |= {
+            "backbone": backbone,
+            "teacher_learning_rate": rate,
+            "student_learning_rate": rate,
+        }
+        why.append(
+            f"no GPU: {backbone}, {changes['steps']:,} steps, small batches"
+        )
+    return dataclasses.replace(get(name), **changes, why="; ".join(why))

@@ -1,0 +1,414 @@
+"""A training in a folder, from its settings to its results."""
+
+import contextlib
+import dataclasses
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mpl_keras import (
+    augment,
+    callbacks,
+    datasets,
+    distribute,
+    evaluation,
+    files,
+    pipeline,
+    recipes,
+    report,
+)
+from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.runs import results
+from mpl_keras.runs import settings as settings_module
+from mpl_keras.runs.folder import RunFolder
+from mpl_keras.runs.metrics import SaveMetrics
+from mpl_keras.runs.settings import Settings
+
+_MEASURED = 1000  # unlabeled pictures, after each epoch
+
+
+class Training:
+    """Trains by settings, and leaves everything in one folder.
+
+    `run` checks, says what it will do, trains, measures and writes. A training
+    that was stopped goes on after its last backup, to the same result.
+
+    Args:
+        settings: What to train.
+        output_dir: The folder of the run.
+        resume: Whether to go on with what is in the folder.
+        say: Gets each line that people read.
+        light: Whether to leave only the averaged network and the figures.
+
+    Attributes:
+        settings: As given, as the rest.
+        recipe: The settings of the training in numbers; after `prepare`.
+        data: What it is trained on; after `prepare`.
+
+    Raises:
+        FileExistsError: There is something in the folder, and `resume` is
+            False; or it is another run's.
+        ValueError: A setting, or the data, are not what they must be.
+
+    Example:
+    >>> import tempfile
+    >>> lines = []
+    >>> small = Settings(
+    ...     dataset="digits",
+    ...     method="supervised",
+    ...     changes={"steps": 3},
+    ...     tensorboard=False,
+    ...     report=False,
+    ... )
+    >>> folder = os.path.join(tempfile.mkdtemp(), "run")
+    >>> found = Training(small, folder, say=lines.append).run()
+    step 3 of 3, ...
+    >>> found["step"], found["method"]
+    (3, 'supervised')
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        output_dir: Any,
+        *,
+        resume: bool = False,
+        say: Callable[[str], None] = print,
+        light: bool = False,
+    ):
+        self.settings = settings
+        self.output_dir = os.fspath(output_dir)
+        self.resume = resume
+        self.say = say
+        self.light = light
+        self.recipe = self.data = self.model = self.batches = None
+        self.folder = None
+        self._chief = True
+
+    def run(self) -> dict[str, Any]:
+        """Trains, or goes on, and writes all results.
+
+        Returns:
+            What results.json holds; of several workers, in the first one.
+
+        Raises:
+            WorkerLost: Another worker is gone; start all of them again.
+        """
+        strategy = distribute.make_strategy(
+            self.settings.strategy, self.settings.virtual_devices
+        )
+        self._chief = distribute.is_chief(strategy)
+        with _precision(self.settings):
+            self._together(strategy, lambda: self.prepare(strategy))
+            record = self.settings.record(self.recipe, self.data)
+            if not distribute.same_everywhere(strategy, record):
+                raise ValueError(
+                    "All workers must have the same flags and data."
+                )
+            finished = self._chief and self.model is None
+            if distribute.sum_over_workers(strategy, [int(finished)])[0]:
+                self.say(f"The run in {self.output_dir} is finished.")
+                return results.read(self.output_dir) if self._chief else {}
+            self._together(strategy, self._begin)
+            try:
+                return self._train_and_measure()
+            finally:
+                if self._chief:
+                    self.folder.end()
+
+    def prepare(self, strategy: tf.distribute.Strategy) -> None:
+        """Checks, and makes all that is needed; nothing is written.
+
+        Args:
+            strategy: Under which it is trained.
+        """
+        settings = self.settings
+        # What is quickly checked comes first.
+        if self._chief:
+            files.check_folder(self.output_dir, self.resume, "output_dir")
+            report.check(settings.report)
+        self.data, self.recipe = load_data(settings, self.say, self._chief)
+        if self._chief:
+            self.folder = RunFolder(
+                self.output_dir,
+                settings.record(self.recipe, self.data),
+                self.resume,
+                "output_dir",
+                settings.request(),
+            )
+            if os.path.exists(self.folder.file(results.FILE)):
+                return
+        with strategy.scope():
+            self.model = self._make_model()
+        self.batches = self._make_batches()
+        self.model.check_execution(
+            self.batches, self.batches.stream.steps_per_epoch
+        )
+
+    def backups(self) -> list[tuple[int, str]]:
+        """Steps and files of the backups so far."""
+        return callbacks.Backup(self._backup_folder()).backups()
+
+    def _backup_folder(self):
+        """Where all workers find the backups."""
+        return os.path.join(self.output_dir, "backup")
+
+    def _together(self, strategy, function):
+        """Calls it in all workers; raises in all if one has a problem."""
+        problem = None
+        try:
+            function()
+        except (ValueError, OSError, ImportError) as error:
+            problem = error
+        bad = distribute.sum_over_workers(strategy, [int(problem is not None)])
+        if problem is not None:
+            raise problem
+        if bad[0]:
+            raise ValueError("Another worker could not begin.")
+
+    def _begin(self):
+        if self._chief:
+            self.folder.begin()
+            self._describe()
+
+    def _make_model(self):
+        """The compiled model, on the devices of the strategy in use."""
+        settings = self.settings
+        with arguments.calling({"name": "`backbone`"}):
+            return recipes.make_model(
+                self.recipe,
+                tuple(self.data.preprocessing.input_shape),
+                self.data.num_classes,
+                method=settings.method,
+                weights=settings.weights,
+                seed=settings.seed,
+                steps_per_execution=settings.steps_per_execution,
+                jit_compile="auto"
+                if settings.jit_compile is None
+                else settings.jit_compile,
+            )
+
+    def _make_batches(self):
+        """What is trained on; views are tried."""
+        two = self.settings.method in ("mpl", "no_feedback")
+        return pipeline.training_dataset(
+            self.data,
+            self.recipe.labeled_batch_size,
+            self.recipe.unlabeled_batch_size,
+            steps_per_epoch=epoch_length(
+                self.recipe.steps, self.settings.evaluate_every
+            ),
+            meta=self.recipe.meta if two else None,
+            seed=self.settings.seed,
+        )
+
+    def _train_and_measure(self):
+        begin, anew = time.monotonic(), not self.backups()
+        self.model.fit(
+            self.batches,
+            epochs=self.recipe.steps // self.batches.stream.steps_per_epoch,
+            validation_data=self.data.validation or self.data.test,
+            callbacks=self._callbacks(),
+            verbose=0,
+        )
+        if not self._chief:
+            return {}
+        # Of a training that went on, what came before is not known.
+        seconds = time.monotonic() - begin if anew else None
+        return results.write(self, self._on_one_device(), seconds)
+
+    def _on_one_device(self):
+        """The model, as this process alone can measure and write it."""
+        if self.model.distribute_strategy is tf.distribute.get_strategy():
+            return self.model
+        alone = self._make_model()
+        alone.set_weights(self.model.get_weights())
+        return alone
+
+    def _callbacks(self):
+        saver = callbacks.Backup(
+            self._backup_folder(), self.settings.backup_every, minutes=10
+        )
+        if not self._chief:
+            return [saver]
+        return [
+            callbacks.Progress(self.recipe.steps, epochs=not self.light),
+            *([] if self.light else self._monitors()),
+            SaveMetrics(self.folder),
+            *self._tensorboard(),
+            saver,
+        ]
+
+    def _monitors(self):
+        """What measures pseudo labels, of pictures that stay the same."""
+        workers = distribute.num_workers(self.model.distribute_strategy)
+        if self.model.method == "supervised" or workers > 1:
+            return []
+        few = evaluation.probe(self.data, _MEASURED)
+        return [
+            callbacks.PseudoLabelMonitor(
+                few.x,
+                few.y,
+                network=self.model.labeler,
+                threshold=self.recipe.threshold,
+                expected_marginals=few.marginals,
+            )
+        ]
+
+    def _tensorboard(self):
+        """What shows the training in TensorBoard, if it is to be."""
+        if not self.settings.tensorboard:
+            return []
+        # Without it there is nothing to show them with; the rest is written.
+        known = importlib.util.find_spec("tensorboard") is not None
+        return [
+            callbacks.TensorBoard(
+                os.path.join(self.output_dir, "tensorboard"),
+                data=self.data,
+                hyperparameters=self.described() if known else None,
+            )
+        ]
+
+    def described(self) -> dict[str, Any]:
+        """The settings, as people read them."""
+        return settings_module.described(
+            self.settings.record(self.recipe, self.data)
+        )
+
+    def _describe(self):
+        """Says what will be done."""
+        data, recipe, model = self.data, self.recipe, self.model
+        sets = {"validation": data.validation, "test": data.test}
+        tests = [
+            f"{batches.stream.num_examples:,} for {name}"
+            for name, batches in sets.items()
+            if batches is not None
+        ]
+        shape = " x ".join(str(n) for n in data.preprocessing.input_shape)
+        names = ", ".join(data.class_names[:8])
+        told = f", feedback {recipe.feedback}" if model.method == "mpl" else ""
+        lines = {
+            "images": f"{len(data.labeled[1]):,} labeled, "
+            f"{len(data.unlabeled):,} unlabeled, "
+            f"{', '.join(tests) or 'none to test with'}; {shape}",
+            "classes": f"{data.num_classes}: {names}"
+            + (", ..." if data.num_classes > 8 else ""),
+            "method": f"{self.settings.method}{told}, after recipe "
+            f"{recipe.name}, seed {self.settings.seed}",
+            "why": recipe.why,
+            "networks": f"{len(model.trained)} x {recipe.backbone}, "
+            f"{model.averaged.count_params():,} parameters each",
+            "training": f"{recipe.steps:,} steps of "
+            f"{recipe.labeled_batch_size} labeled and "
+            f"{recipe.unlabeled_batch_size} unlabeled images",
+            "devices": self._devices(),
+            "results": self.output_dir,
+        }
+        for name, text in lines.items():
+            if text:
+                self.say(f"{name:10} {text}")
+        if data.validation is None and data.test is not None:
+            self.say("val_...    is of the test images: choose nothing by it")
+
+    def _devices(self):
+        """What trains, in words."""
+        strategy = self.model.distribute_strategy
+        count = strategy.num_replicas_in_sync
+        workers = distribute.num_workers(strategy)
+        text = f"{count} replica{'s' * (count > 1)}, {self.settings.precision}"
+        if workers > 1:
+            text += f", in {workers} workers"
+            if self.batches.stream.shards % count:
+                text += ", each of which reads and augments all images"
+        return text
+
+
+def load_data(
+    settings: Settings,
+    say: Callable[[str], None] = print,
+    verbose: bool = True,
+) -> tuple[datasets.SemiSupervisedData, recipes.Recipe]:
+    """The data that settings name, with their views, and the recipe for them.
+
+    Args:
+        settings: What to train.
+        say: Gets what people read.
+        verbose: Whether to say what is unusual about files.
+
+    Raises:
+        ValueError: There is no such data set, or views do not fit it.
+
+    Example:
+    >>> data, recipe = load_data(Settings(dataset="digits"))
+    >>> data.num_classes, recipe.backbone
+    (10, 'small_cnn')
+    """
+    # The library calls them a name or a path, whoever names the data.
+    called = {"name": "dataset", "path": "dataset"}
+    with arguments.calling({k: "`dataset`" for k in called}):
+        data = datasets.images(
+            settings.data_name(),
+            unreadable=settings.unreadable,
+            data_dir=settings.data_dir,
+            download=settings.download,
+            verbose=verbose,
+            **settings.data_options(),
+        )
+    shape = data.preprocessing.input_shape
+    recipe = settings.named
+    if recipe is None:
+        recipe = recipes.default(min(shape[:2]), data.num_classes)
+    recipe = recipes.adapt(recipe, **settings.changes)
+    if settings.recipe is not None or settings.changes.get("views"):
+        with arguments.calling({"name": "`views`"}):
+            views = augment.named_views(recipe.views, *shape[:2])
+        data = dataclasses.replace(data, views=views)
+    return data, recipe
+
+
+def epoch_length(steps: int, every: int | None = None) -> int:
+    """Steps between evaluations: they must divide all steps.
+
+    Args:
+        steps: Of the training.
+        every: What was asked for; None is about a twentieth of all, but at
+            least 100.
+
+    Raises:
+        ArgumentError: It does not divide the steps.
+
+    Example:
+    >>> epoch_length(1500), epoch_length(1500, 50)
+    (100, 50)
+    """
+    if every is None:
+        most = min(max(steps // 20, 100), 1000)
+        length = max(n for n in range(1, most + 1) if steps % n == 0)
+        return length if 4 * length > most else steps
+    if steps % every:
+        raise ArgumentError(
+            "evaluate_every",
+            "divide {steps}",
+            str(every),
+            others={"steps": str(steps)},
+        )
+    return every
+
+
+@contextlib.contextmanager
+def _precision(settings: Settings) -> Iterator[None]:
+    """Within it, networks are made in the precision that is asked for."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
