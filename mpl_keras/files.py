@@ -10,10 +10,21 @@ from typing import Any
 
 import filelock
 
+from mpl_keras.checks.arguments import (
+    FileInTheWayError,
+    FolderInUseError,
+    NotWritableError,
+)
+
 LOCK_FILE = ".lock"
 
 
-def check_folder(path, overwrite: bool = False, argument="path") -> str:
+def check_folder(
+    path: Any,
+    overwrite: bool = False,
+    argument: str = "path",
+    permission: str = "overwrite",
+) -> str:
     """Raises unless a folder for results is free, and can be written to.
 
     Nothing is made or written.
@@ -22,42 +33,58 @@ def check_folder(path, overwrite: bool = False, argument="path") -> str:
         path: The folder, which need not exist.
         overwrite: Whether files in it may be written over.
         argument: What to call the path in the error.
+        permission: What to call `overwrite` in the error.
 
     Returns:
         The path as a string.
 
     Raises:
-        FileExistsError: If it holds something, and `overwrite` is False.
-        PermissionError: If it could not be written to.
+        FileInTheWayError: If it holds something, and `overwrite` is False.
+        NotWritableError: If it could not be written to.
+
+    Example:
+    >>> check_folder("/dev/null/new", argument="output_dir")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.NotWritableError: `output_dir` must be a folder \
+that can be written to. Received: output_dir=/dev/null/new, and /dev/null cannot
     """
     path = os.fspath(path)
     if os.path.lexists(path) and not os.path.isdir(path):
-        raise FileExistsError(
-            f"`{argument}` must be a folder. Received: {argument}={path}, "
-            "which is a file"
+        raise FileInTheWayError(
+            argument, "be a folder", path, note=", which is a file"
         )
     if _occupied(path) and not overwrite:
-        raise FileExistsError(
-            f"`{argument}` must be a new or empty folder, unless overwriting "
-            f"is asked for. Received: {argument}={path}"
+        raise FileInTheWayError(
+            argument,
+            f"be a new or empty folder, unless {{{permission}}} is set",
+            path,
+            others={permission: str(overwrite)},
         )
     parent = os.path.abspath(path)
     while not os.path.exists(parent):
         parent = os.path.dirname(parent)
     if not os.path.isdir(parent) or not os.access(parent, os.W_OK | os.X_OK):
-        raise PermissionError(
-            f"`{argument}` must be a folder that can be written to. Received: "
-            f"{argument}={path}, and {parent} cannot"
+        raise NotWritableError(
+            argument,
+            "be a folder that can be written to",
+            path,
+            note=f", and {parent} cannot",
         )
     return path
 
 
-def prepare_folder(path, overwrite: bool = False, argument="path") -> str:
+def prepare_folder(
+    path: Any,
+    overwrite: bool = False,
+    argument: str = "path",
+    permission: str = "overwrite",
+) -> str:
     """Makes a folder for results, or raises as `check_folder` does.
 
     Nothing in a folder that is in use is deleted, either way.
     """
-    path = check_folder(path, overwrite, argument)
+    path = check_folder(path, overwrite, argument, permission)
     os.makedirs(path, exist_ok=True)
     return path
 
@@ -119,17 +146,29 @@ def json_writer(value) -> Callable[[str], None]:
     return text_writer(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def check_free(filepath, overwrite: bool = False) -> None:
-    """Raises `FileExistsError` if there is something that is to stay.
+def check_free(
+    filepath: Any, overwrite: bool = False, argument: str = "filepath"
+) -> None:
+    """Raises `FileInTheWayError` if there is something that is to stay.
 
     Args:
         filepath: A file or folder.
         overwrite: Whether it may be replaced.
+        argument: What to call the path in the error.
+
+    Example:
+    >>> check_free("/", argument="output")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.FileInTheWayError: `output` must be free, \
+unless `overwrite` is set. Received: output=/, overwrite=False
     """
     if _occupied(filepath) and not overwrite:
-        raise FileExistsError(
-            "`filepath` must be free, unless `overwrite=True`. Received: "
-            f"filepath={filepath}, which exists"
+        raise FileInTheWayError(
+            argument,
+            "be free, unless {overwrite} is set",
+            os.fspath(filepath),
+            others={"overwrite": str(overwrite)},
         )
 
 
@@ -164,17 +203,18 @@ class FolderLock:
         """Takes the lock; taken twice by one object it is held once.
 
         Raises:
-            BlockingIOError: If another job holds it.
+            FolderInUseError: If another job holds it.
         """
         if self._lock.is_locked:
             return
         try:
             self._lock.acquire()
         except filelock.Timeout as error:
-            raise BlockingIOError(
-                f"`{self._argument}` must be the folder of one job alone: "
-                "another one that still runs trains there. Received: "
-                f"{self._argument}={self._folder}"
+            raise FolderInUseError(
+                self._argument,
+                "be the folder of one job alone: another one that still runs "
+                "trains there",
+                self._folder,
             ) from error
         except NotImplementedError:
             warnings.warn(

@@ -5,6 +5,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402  (the log level is read at import)
+import numpy as np  # noqa: E402
+import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
 
 
@@ -15,6 +17,73 @@ def fresh_start():
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
+
+
+# A classifier and files for it, in `export` and in `commands`.
+
+
+@pytest.fixture(scope="session")
+def picture_data():
+    """Of three classes with unusual names."""
+    from mpl_keras import datasets
+
+    x = np.zeros((6, 12, 12, 3), "uint8")
+    return datasets.from_arrays(
+        x, np.arange(6) % 3, x, class_names=("cat", "<b>", "a,b")
+    )
+
+
+@pytest.fixture(scope="module")
+def classifier_file(tmp_path_factory, picture_data):
+    """An exported classifier of 12 x 12 images in colour."""
+    from mpl_keras.export import write
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((12, 12, 3)), keras.layers.Flatten()]
+    net = keras.Sequential([*layers, keras.layers.Dense(3)])
+    path = tmp_path_factory.mktemp("model") / "net.keras"
+    write.write_classifier(net, path, picture_data, format="keras")
+    return path
+
+
+@pytest.fixture(scope="module")
+def picture_folder(tmp_path_factory):
+    """80 files: PNG of the model's size and others, JPEG, BMP, GIF, damaged."""
+    folder = tmp_path_factory.mktemp("pictures")
+    (folder / "sub").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(70):
+        side = 12 if i % 3 else 20
+        image = PIL.Image.fromarray(
+            rng.integers(0, 256, (side, side, 3), np.uint8)
+        )
+        ending = ("png", "png", "jpg", "bmp", "gif")[i % 5]
+        image.save(folder / "sub" / f"{i:02}.{ending}")
+    alpha = rng.integers(0, 256, (12, 12, 4), np.uint8)
+    PIL.Image.fromarray(alpha).save(folder / "alpha.png")
+    whole = (folder / "sub" / "01.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[:100])
+    (folder / "cut.jpg").write_bytes(
+        (folder / "sub" / "02.jpg").read_bytes()[:300]
+    )
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "text.png").write_text("no picture")
+    tiff = PIL.Image.fromarray(rng.integers(0, 256, (9, 9, 3), np.uint8))
+    tiff.save(folder / "a.tiff")
+    (folder / ".hidden").write_text("not looked at")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def bad_pictures():
+    """What is wrong with which files of `picture_folder`."""
+    return {
+        "a.tiff": "TIFF",
+        "cut.jpg": "damaged",
+        "cut.png": "damaged or truncated",
+        "empty.png": "zero bytes",
+        "text.png": "not an image",
+    }
 
 
 # The modules that take longest, in this order. `make test` gives a worker one
@@ -45,7 +114,7 @@ SLOW = (
     "test_two_replicas_are_one[cosine]",
     "test_interrupted_and_whole_are_the_same[10-stops2]",
     "test_sigterm_makes_a_last_backup[test_batch_end]",
-    "test_examples.py::test_tune",
+    "test_tune.py::test_tune",
     *(
         f"test_images_are_preprocessed_as_the_family_expects[{family}]"
         for family in ("ResNet50", "EfficientNetB0")

@@ -26,7 +26,7 @@ SCRIPTS = sorted(
 # what stands above it. A new folder, or a new arrow, is a decision.
 METHOD = {
     "checks": (),
-    "files": (),
+    "files": ("checks",),
     "losses": ("checks",),
     "schedules": ("checks",),
     "distribute": ("checks",),

@@ -245,9 +245,11 @@ def named_views(name: str, height: int, width: int) -> Views:
     if name not in tuple(_NAMED):
         near = difflib.get_close_matches(str(name), _NAMED, cutoff=0.5)
         nearest = " or ".join(repr(choice) for choice in near)
-        raise ValueError(
-            f"`name` must be one of {tuple(_NAMED)}. Received: "
-            f"name={name!r}" + (f"; did you mean {nearest}?" if near else "")
+        raise arguments.ArgumentError(
+            "name",
+            f"be one of {tuple(_NAMED)}",
+            repr(name),
+            note=f"; did you mean {nearest}?" if near else "",
         )
     return _NAMED[name](height, width)
 

@@ -90,6 +90,30 @@ class ArgumentError(ValueError):
             called={**called, **self.called},
         )
 
+    def passed_as(self, names: Mapping[str, str]) -> "ArgumentError":
+        """The same error, about the arguments of who called the function.
+
+        Args:
+            names: The caller's name of an argument, by the name under which it
+                was passed on.
+
+        Example:
+        >>> error = ArgumentError("name", "be known", "'digts'")
+        >>> print(error.passed_as({"name": "dataset"}))
+        `dataset` must be known. Received: dataset='digts'
+        """
+        must = self.must
+        for name in self.others:
+            must = must.replace(f"{{{name}}}", f"{{{names.get(name, name)}}}")
+        return type(self)(
+            names.get(self.argument, self.argument),
+            must,
+            self.received,
+            note=self.note,
+            others={names.get(k, k): v for k, v in self.others.items()},
+            called=self.called,
+        )
+
 
 class MissingFileError(ArgumentError, FileNotFoundError):
     """A path that must exist does not."""
@@ -101,6 +125,10 @@ class FileInTheWayError(ArgumentError, FileExistsError):
 
 class NotWritableError(ArgumentError, PermissionError):
     """A path that must be writable is not."""
+
+
+class FolderInUseError(ArgumentError, BlockingIOError):
+    """A folder that must be of one job alone is another's."""
 
 
 def integer(name: str, value: Any, least=None, most=None) -> int:
@@ -166,6 +194,30 @@ Received: --steps=0
         yield
     except ArgumentError as error:
         raise error.renamed(called) from error
+
+
+@contextlib.contextmanager
+def passing(names: Mapping[str, str]) -> Iterator[None]:
+    """Within it, errors are about the arguments of the function around it.
+
+    Unlike with `calling`, a command can still show them as its flags.
+
+    Args:
+        names: The function's name of an argument, by the name under which it
+            is passed on.
+
+    Example:
+    >>> with passing({"steps": "epochs"}):
+    ...     integer("steps", 0, 1)
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.ArgumentError: `epochs` must be an integer >= \
+1. Received: epochs=0
+    """
+    try:
+        yield
+    except ArgumentError as error:
+        raise error.passed_as(names) from error
 
 
 def _inside(value, least, most, above, below):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.images import reading
 
 # What systems leave behind in folders, beside names that begin with a dot.
@@ -18,6 +19,28 @@ _LITTER = ("thumbs.db", "desktop.ini")
 PARTS = ("labeled", "unlabeled", "test", "validation")
 _LEAVES = "is a link that leaves the folder: put a copy there instead"
 _SHOWN = 10  # files or classes in an error
+_LEAVE_OUT = "be 'leave_out' where files cannot be used"
+
+
+class UnreadableFilesError(ArgumentError):
+    """Files cannot be used; its `note` lists them.
+
+    Example:
+    >>> error = UnreadableFilesError("unreadable", "be so", note="a.png: empty")
+    >>> print(error.renamed({"unreadable": "--unreadable"}))
+    a.png: empty
+    Remove or repair what is listed, or have it left out with \
+--unreadable=leave_out.
+    """
+
+    def _text(self):
+        leave_out = f'{self.argument}="leave_out"'
+        if self.argument in self.called:
+            leave_out = f"{self.called[self.argument]}=leave_out"
+        return (
+            f"{self.note}\nRemove or repair what is listed, or have it left "
+            f"out with {leave_out}."
+        )
 
 
 class File(NamedTuple):
@@ -33,20 +56,21 @@ class File(NamedTuple):
 def find(path):
     """All files by sorted name, the links that are none, and the classes."""
     if not os.path.isdir(path):
-        raise FileNotFoundError(
-            f"`path` must be a folder. Received: path={path}"
-        )
+        raise MissingFileError("path", "be a folder", path)
     if not os.path.isdir(os.path.join(path, "labeled")):
-        raise FileNotFoundError(
-            "`path` must hold the folders `labeled`, with a folder for each "
-            "class, and `unlabeled`. Received: "
-            f"{path}, which holds {sorted(os.listdir(path))[:_SHOWN]}"
+        raise MissingFileError(
+            "path",
+            "hold the folders `labeled`, with a folder for each class, and "
+            "`unlabeled`",
+            path,
+            note=f", which holds {sorted(os.listdir(path))[:_SHOWN]}",
         )
     classes = _folders(os.path.join(path, "labeled"))
     if len(classes) < 2:
-        raise ValueError(
-            f"`path` must hold a folder for each of at least two classes in "
-            f"{path}/labeled. Received: {classes}"
+        raise ArgumentError(
+            "path",
+            f"hold a folder for each of at least two classes in {path}/labeled",
+            note=str(classes),
         )
     _note_unknown(path)
     entries, problems = [], {}
@@ -97,15 +121,17 @@ def _folders(folder):
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            raise ValueError(
-                f"Names of classes must be UTF-8. Received: {name!r} in "
-                f"{folder}"
+            raise ArgumentError(
+                "path",
+                f"hold classes in {folder} whose names are UTF-8",
+                note=repr(name),
             ) from error
     loose = [n for n in names if not os.path.isdir(os.path.join(folder, n))]
     if loose:
-        raise ValueError(
-            f"`path` must hold folders alone in {folder}, one for each class. "
-            f"Received: the files {loose[:_SHOWN]}"
+        raise ArgumentError(
+            "path",
+            f"hold folders alone in {folder}, one for each class",
+            note=f"the files {loose[:_SHOWN]}",
         )
     return names
 
@@ -113,9 +139,11 @@ def _folders(folder):
 def _check_known(names, classes, folder):
     unknown = [name for name in names if name not in classes]
     if unknown:
-        raise ValueError(
-            f"`path` must hold in {folder} classes of `labeled` alone, which "
-            f"are {classes[:_SHOWN]}. Received also: {unknown[:_SHOWN]}"
+        raise ArgumentError(
+            "path",
+            f"hold in {folder} classes of `labeled` alone, which are "
+            f"{classes[:_SHOWN]}",
+            note=f"also {unknown[:_SHOWN]}",
         )
 
 
@@ -160,6 +188,24 @@ def walk(folder, root, problems):
             else:
                 found.append(full)
     return sorted(found)
+
+
+def find_all(folder: str) -> list[str]:
+    """All files below a folder, sorted, with a warning about what is no file.
+
+    Args:
+        folder: Where to look; hidden files are passed over.
+
+    Example:
+    >>> import tempfile
+    >>> find_all(tempfile.mkdtemp())
+    []
+    """
+    problems = {}
+    paths = walk(folder, folder, problems)
+    for path, why in problems.items():
+        warnings.warn(f"{path} {why}", stacklevel=3)
+    return paths
 
 
 def read(entries, problems, unreadable, path, verbose):
@@ -241,10 +287,7 @@ def _report(problems, unreadable, path):
         lines[_SHOWN:] = [f"  and {len(lines) - _SHOWN} more"]
     text = "\n".join([f"{count(problems)} in {path} cannot be used:", *lines])
     if unreadable == "error":
-        raise ValueError(
-            f"{text}\nRemove or repair what is listed, or have it left out "
-            'with unreadable="leave_out".'
-        )
+        raise UnreadableFilesError("unreadable", _LEAVE_OUT, note=text)
     warnings.warn(f"{text}\nThis is left out.", stacklevel=4)
 
 

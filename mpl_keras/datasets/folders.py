@@ -9,6 +9,7 @@ import numpy as np
 
 from mpl_keras import augment
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import data, folder_files, image_files, splits
 
 _LARGEST_DEFAULT = 224
@@ -71,8 +72,8 @@ def from_folder(
         are 8/7 of `image_size`, of which views and evaluation take crops.
 
     Raises:
-        FileNotFoundError: `path` or its folder `labeled` is missing.
-        ValueError: A file cannot be read, a class is empty or unknown, there
+        MissingFileError: `path` or its folder `labeled` is missing.
+        ArgumentError: A file cannot be read, a class is empty or unknown, there
             are fewer than two classes, a labeled picture is a test picture, or
             there are no unlabeled pictures.
 
@@ -80,7 +81,8 @@ def from_folder(
     >>> from_folder("/pictures")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: `path` must be a folder. Received: path=/pictures
+    mpl_keras.checks.arguments.MissingFileError: `path` must be a folder. \
+Received: path=/pictures
     """
     arguments.choice("unreadable", unreadable, ("error", "leave_out"))
     if channels is not None:
@@ -144,9 +146,10 @@ def _check_filled(files, classes, folder):
     counts = collections.Counter(file.label for file in files)
     empty = [name for k, name in enumerate(classes) if not counts[k]]
     if empty:
-        raise ValueError(
-            f"`path` must hold a picture of each class in {folder}. "
-            f"Received: none of {empty[:10]}"
+        raise ArgumentError(
+            "path",
+            f"hold a picture of each class in {folder}",
+            note=f"none of {empty[:10]}",
         )
 
 
@@ -162,9 +165,10 @@ def _split(sets, num_classes, num_labeled, seed, fraction, balanced):
     if num_labeled is None and not fraction:
         return parts
     if fraction and parts["validation"]:
-        raise ValueError(
-            "`validation_fraction` must be 0 if `path` has a folder "
-            f"`validation`. Received: validation_fraction={fraction}"
+        raise ArgumentError(
+            "validation_fraction",
+            "be 0 where there is a folder `validation`",
+            str(fraction),
         )
     files = parts["labeled"]
     split = splits.split(
@@ -197,15 +201,16 @@ def _check_contradictions(sets):
         for file in sets[part]:
             twin = seen.setdefault(file.digest, file)
             if twin.part != part:
-                raise ValueError(
-                    f"`path` must hold different pictures in `{twin.part}` and "
-                    f"`{part}`. Received: {twin.path} and {file.path}, which "
-                    "are the same"
+                raise ArgumentError(
+                    "path",
+                    f"hold different pictures in `{twin.part}` and `{part}`",
+                    note=f"{twin.path} and {file.path}, which are the same",
                 )
             if twin.label != file.label:
-                raise ValueError(
-                    "`path` must hold a picture in one class alone. Received: "
-                    f"{twin.path} and {file.path}, which are the same"
+                raise ArgumentError(
+                    "path",
+                    "hold a picture in one class alone",
+                    note=f"{twin.path} and {file.path}, which are the same",
                 )
             if twin is file or part != "labeled":
                 kept.append(file)
@@ -233,9 +238,11 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
     apart = measured | digests["labeled"].keys()
     unlabeled = [f for f in parts["unlabeled"] if f.digest not in apart]
     if not unlabeled:
-        raise ValueError(
-            f"`path` must hold unlabeled pictures below {path}/unlabeled, "
-            "other than those in `labeled`. Received: none"
+        raise ArgumentError(
+            "path",
+            f"hold unlabeled pictures below {path}/unlabeled, other than those "
+            "in `labeled`",
+            note="none",
         )
     if labeled_in_unlabeled:
         unlabeled = unlabeled + parts["labeled"]

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mpl_keras import augment
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import sources
 from mpl_keras.images.reading import cover, decode
 
@@ -32,9 +33,8 @@ def forms(
     """
     pair = size if isinstance(size, (tuple, list)) else (size, size)
     if len(pair) != 2:
-        raise ValueError(
-            "`image_size` must be a number of pixels or (height, width). "
-            f"Received: image_size={size}"
+        raise ArgumentError(
+            "image_size", "be a number of pixels or (height, width)", str(size)
         )
     pair = tuple(arguments.integer("image_size", n, 1) for n in pair)
     canvas = pair

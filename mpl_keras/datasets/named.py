@@ -5,9 +5,10 @@ import os
 import re
 from typing import Any
 
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets.data import SemiSupervisedData
 from mpl_keras.datasets.folders import from_folder
-from mpl_keras.datasets.tfds import from_tfds
+from mpl_keras.datasets.tfds import UnknownDatasetError, from_tfds
 from mpl_keras.datasets.toys import digits
 
 
@@ -37,8 +38,8 @@ def images(
             `labeled_in_unlabeled`.
 
     Raises:
-        ValueError: There is no such folder and no such data set, or an option
-            is wrong.
+        ArgumentError: There is no such folder and no such data set, or an
+            option is wrong.
 
     Example:
     >>> images("digits", seed=3).labeled[0].dtype
@@ -57,9 +58,7 @@ def images(
         common["num_labeled"] = 10 if num_labeled is None else num_labeled
         return digits(dtype="uint8", **common)
     if os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
-        raise ValueError(
-            f"`name` must be a folder that exists. Received: name={name}"
-        )
+        raise ArgumentError("name", "be a folder that exists", name)
     try:
         return from_tfds(
             name,
@@ -68,15 +67,15 @@ def images(
             download=download,
             **common,
         )
-    except ValueError as error:
-        if "must be a data set of" not in str(error):
-            raise
+    except UnknownDatasetError as error:
         near = difflib.get_close_matches(
             name, [entry.name for entry in os.scandir() if entry.is_dir()], 1
         )
         hint = f" There is a folder {near[0]}." if near else ""
-        raise ValueError(
-            f"`name` must be a folder that exists, digits, or a data set of "
-            f"TensorFlow Datasets. Received: name={name}.{hint} "
-            f"({str(error).partition(' Received')[0].replace('`name`', 'It')})"
+        raise ArgumentError(
+            "name",
+            "be a folder that exists, digits, or a data set of TensorFlow "
+            "Datasets",
+            name,
+            note=f".{hint} (It must {error.must}.)",
         ) from error

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpl_keras.checks import arguments, arrays
+from mpl_keras.checks.arguments import ArgumentError
 
 _LARGEST_SEED = 2**32 - 1
 
@@ -64,10 +65,11 @@ def split(
     if arguments.number("validation_fraction", validation_fraction, 0, below=1):
         count = round(validation_fraction * len(y))
         if not 0 < count < len(rest):
-            raise ValueError(
-                "`validation_fraction` must leave at least one example for "
-                f"validation and for training. Received: {validation_fraction} "
-                f"of {len(y)} examples, {len(labeled)} of them labeled"
+            raise ArgumentError(
+                "validation_fraction",
+                "leave at least one example for validation and for training",
+                str(validation_fraction),
+                note=f" of {len(y)} examples, {len(labeled)} of them labeled",
             )
         random = np.random.RandomState([seed, 1])
         aside = rest[stratified(y[rest], count, random, num_classes)]
@@ -76,10 +78,12 @@ def split(
         rest = labeled[:0]
     missing = np.setdiff1d(y, y[labeled])
     if missing.size:
-        raise ValueError(
-            "`validation_fraction` must leave a labeled example of each class. "
-            f"Received: {validation_fraction} of {len(y)} examples, which "
-            f"leaves none of class {missing.tolist()}"
+        raise ArgumentError(
+            "validation_fraction",
+            "leave a labeled example of each class",
+            str(validation_fraction),
+            note=f" of {len(y)} examples, which leaves none of class "
+            f"{missing.tolist()}",
         )
     pool = everything if labeled_in_unlabeled else rest
     return Split(labeled, np.setdiff1d(pool, aside), aside)
@@ -161,7 +165,6 @@ def _check_enough(num_labeled, available, balanced) -> None:
     else:
         return
     unless = " (unless balanced=False)" if balanced else ""
-    raise ValueError(
-        f"`num_labeled` must be {problem}{unless}. "
-        f"Received: num_labeled={num_labeled}"
+    raise ArgumentError(
+        "num_labeled", f"be {problem}{unless}", str(num_labeled)
     )

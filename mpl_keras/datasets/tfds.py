@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import data, image_files, records, sources, splits
 from mpl_keras.images import reading
 
@@ -17,6 +18,15 @@ _UNLABELED = {"imagenet2012_subset": "imagenet2012"}
 _FLIPPED = ("cifar10", "cifar100", "cifar10_corrupted", "cifar10_1")
 _DEFAULT_SIZE = 224
 _CHUNK = 1024  # records that are parsed at once
+
+
+class UnknownDatasetError(ArgumentError):
+    """TensorFlow Datasets has no data set of that name.
+
+    Example:
+    >>> print(UnknownDatasetError("name", "be a data set", "cifar"))
+    `name` must be a data set. Received: name=cifar
+    """
 
 
 def from_tfds(
@@ -72,7 +82,8 @@ def from_tfds(
         size, and views and evaluation take their crops.
 
     Raises:
-        ValueError: The name is unknown, or the data have no images or classes.
+        UnknownDatasetError: There is no data set of that name.
+        ArgumentError: The data have no images or classes, or a split is none.
         FileNotFoundError: It is not prepared, and is not to be downloaded.
         ConnectionError: It is to be, and there is no network.
 
@@ -80,7 +91,8 @@ def from_tfds(
     >>> from_tfds("cifar", data_dir="nowhere")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    ValueError: `name` must be a data set of TensorFlow Datasets, such as ...
+    mpl_keras.datasets.tfds.UnknownDatasetError: `name` must be a data set \
+of TensorFlow Datasets, such as ...
     """
     builder = _prepared(name, data_dir, download)
     key, classes = _keys(builder)
@@ -106,7 +118,9 @@ def from_tfds(
 
     truth = y[split.unlabeled]
     if unlabeled_name is not None:
-        _check_contained(unlabeled_name, labeled_in_unlabeled, split)
+        _check_contained(
+            unlabeled_name, labeled_in_unlabeled, validation_fraction
+        )
         other = _prepared(unlabeled_name, data_dir, download)
         unlabeled = source(_instructions(other, "labeled_split", labeled_split))
         everything, truth = source(labeled_files), None
@@ -119,9 +133,11 @@ def from_tfds(
         others = np.arange(len(y), len(everything))
         chosen = np.concatenate([split.unlabeled, others])
         if not len(chosen):
-            raise ValueError(
-                "There are no unlabeled images: choose `num_labeled` below "
-                f"{len(y)}, or name an `extra_split`."
+            raise ArgumentError(
+                "num_labeled",
+                f"be below {len(y)}, or `extra_split` name more: there are no "
+                "unlabeled images",
+                str(num_labeled),
             )
         unlabeled = everything.subset(chosen)
     validation = None
@@ -178,19 +194,21 @@ def _prepared(name, data_dir, download):
         TypeError,
         ValueError,
     ) as error:
-        raise ValueError(
-            "`name` must be a data set of TensorFlow Datasets"
-            f"{_nearest(name, tensorflow_datasets.list_builders())}. "
-            f"Received: name={name} ({str(error).splitlines()[0][:100]})"
+        near = _nearest(name, tensorflow_datasets.list_builders())
+        raise UnknownDatasetError(
+            "name",
+            f"be a data set of TensorFlow Datasets{near}",
+            str(name),
+            note=f" ({str(error).splitlines()[0][:100]})",
         ) from error
     if builder.is_prepared():
         return builder
     if not download:
         raise FileNotFoundError(
             f"The data set {name} is not prepared in {builder.data_path}. "
-            "With a network, prepare it with `download=True` (in "
-            "examples/train_images.py --download), or with `tfds build "
-            f"{name}`; without one, do that elsewhere and copy the folder "
+            "With a network, prepare it with `download=True` (`mpl-keras "
+            f"train --download`), or with `tfds build {name}`; without one, do "
+            "that elsewhere and copy the folder "
             f"{builder.name} to {builder.data_dir_root}."
         )
     _check_network()
@@ -226,10 +244,12 @@ def _keys(builder):
     ):
         names = [n for n, f in features.items() if isinstance(f, kind)]
         if len(names) != 1:
-            raise ValueError(
-                "`name` must be a data set with one image and one class for "
-                f"each example. Received: {builder.name}, with {len(names)} "
-                f"features of kind {kind.__name__} among {sorted(features)}"
+            raise ArgumentError(
+                "name",
+                "be a data set with one image and one class for each example",
+                builder.name,
+                note=f", with {len(names)} features of kind {kind.__name__} "
+                f"among {sorted(features)}",
             )
         found += names
     form = builder.info.file_format.value
@@ -255,14 +275,13 @@ def _instructions(builder, argument, split):
     try:
         found = list(builder.info.splits[split].file_instructions)
     except (KeyError, ValueError, AttributeError, TypeError) as error:
-        raise ValueError(
-            f"`{argument}` must be a split of {builder.name}, of "
-            f"{sorted(builder.info.splits)}. Received: {argument}={split}"
+        raise ArgumentError(
+            argument,
+            f"be a split of {builder.name}, of {sorted(builder.info.splits)}",
+            str(split),
         ) from error
     if not found:
-        raise ValueError(
-            f"`{argument}` must hold records. Received: {argument}={split}"
-        )
+        raise ArgumentError(argument, "hold records", str(split))
     return found
 
 
@@ -334,10 +353,16 @@ def _default_views(name, unlabeled):
     return augment.default_views(unlabeled)
 
 
-def _check_contained(name, labeled_in_unlabeled, split):
-    if not labeled_in_unlabeled or len(split.validation):
-        raise ValueError(
-            f"Labeled or validation images cannot be found in {name}, to "
-            "remove them: `labeled_in_unlabeled` must be True and "
-            "`validation_fraction` 0 with `unlabeled_name`."
+def _check_contained(name, labeled_in_unlabeled, validation_fraction):
+    if not labeled_in_unlabeled or validation_fraction:
+        raise ArgumentError(
+            "labeled_in_unlabeled",
+            "be True and {validation_fraction} 0 with {unlabeled_name}",
+            str(labeled_in_unlabeled),
+            others={
+                "validation_fraction": f"{validation_fraction}",
+                "unlabeled_name": name,
+            },
+            note=f": labeled or validation images cannot be found in {name}, "
+            "to remove them",
         )

@@ -11,6 +11,10 @@ from mpl_keras.export.prediction import (
     Prediction,
     predict_files,
 )
+from mpl_keras.export.table import (
+    Counts,
+    write_predictions,
+)
 from mpl_keras.export.write import (
     Check,
     check,
@@ -21,6 +25,7 @@ from mpl_keras.export.write import (
 __all__ = [
     "Check",
     "Classifier",
+    "Counts",
     "FORMATS",
     "Prediction",
     "check",
@@ -28,4 +33,5 @@ __all__ = [
     "load",
     "predict_files",
     "write_classifier",
+    "write_predictions",
 ]

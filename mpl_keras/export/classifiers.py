@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 # Where a `.keras` or LiteRT file holds what is known about the classifier:
@@ -147,44 +148,52 @@ def load(path: Any) -> Classifier:
         A `Classifier`.
 
     Raises:
-        FileNotFoundError: There is nothing.
+        MissingFileError: There is nothing.
         ImportError: What runs this format is not installed.
-        ValueError: It is something else, or says nothing about its classes.
+        ArgumentError: It is something else, or says nothing about its classes.
 
     Example:
     >>> load("student.onnx")
     Traceback (most recent call last):
     ...
-    FileNotFoundError: `path` must be an exported classifier. Received: \
-path=student.onnx, which does not exist
+    mpl_keras.checks.arguments.MissingFileError: `path` must be an exported \
+classifier. Received: path=student.onnx, which does not exist
     """
     path = os.fspath(path)
     if not os.path.exists(path):
-        raise FileNotFoundError(
-            "`path` must be an exported classifier. Received: "
-            f"path={path}, which does not exist"
+        raise MissingFileError(
+            "path",
+            "be an exported classifier",
+            path,
+            note=", which does not exist",
         )
     if os.path.isdir(path):
         if not os.path.exists(os.path.join(path, "saved_model.pb")):
-            raise ValueError(
-                "`path` must be a SavedModel or a file. Received: "
-                f"path={path}, a folder without saved_model.pb"
+            raise ArgumentError(
+                "path",
+                "be a SavedModel or a file",
+                path,
+                note=", a folder without saved_model.pb",
             )
         return _SavedModel(path)
     kind = _SUFFIXES.get(os.path.splitext(path)[1].lower())
     if kind is None:
-        raise ValueError(
-            "`path` must be a SavedModel's folder, or end in one of "
-            f"{', '.join(_SUFFIXES)}. Received: path={path}"
+        raise ArgumentError(
+            "path",
+            "be a SavedModel's folder, or end in one of "
+            f"{', '.join(_SUFFIXES)}",
+            path,
         )
     try:
         return kind(path)
     except (ImportError, ValueError):
         raise
     except Exception as error:
-        raise ValueError(
-            f"`path` must be a whole {kind.__name__[1:]} file. Received: "
-            f"path={path}, which could not be read: {error}"
+        raise ArgumentError(
+            "path",
+            f"be a whole {kind.__name__[1:]} file",
+            path,
+            note=f", which could not be read: {error}",
         ) from error
 
 
@@ -197,8 +206,10 @@ def _zipped(path):
 
 
 def _unknown(path):
-    return ValueError(
-        "`path` must be a classifier that knows its preprocessing and classes, "
-        f"as `export.write_classifier` writes it. Received: path={path}, "
-        "which does not"
+    return ArgumentError(
+        "path",
+        "be a classifier that knows its preprocessing and classes, as "
+        "`export.write_classifier` writes it",
+        path,
+        note=", which does not",
     )

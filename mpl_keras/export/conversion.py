@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.export import classifiers
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
@@ -46,29 +47,27 @@ def check_format(format: str, filepath: Any) -> None:
         filepath: Where it is to be written.
 
     Raises:
-        ValueError: The format, or how the path ends.
+        ArgumentError: The format, or how the path ends.
         ImportError: What is not installed, and how to install it.
 
     Example:
     >>> check_format("litert", "student.onnx")
     Traceback (most recent call last):
     ...
-    ValueError: `filepath` must end in '.tflite' for format='litert'. \
-Received: filepath=student.onnx
+    mpl_keras.checks.arguments.ArgumentError: `filepath` must end in '.tflite' \
+for format='litert'. Received: filepath=student.onnx
     """
     arguments.choice("format", format, FORMATS)
     end, packages = _FORMATS[format]
     filepath = os.fspath(filepath)
     known = [end for end, _ in _FORMATS.values() if end]
     if end and not filepath.endswith(end):
-        raise ValueError(
-            f"`filepath` must end in {end!r} for format={format!r}. "
-            f"Received: filepath={filepath}"
+        raise ArgumentError(
+            "filepath", f"end in {end!r} for format={format!r}", filepath
         )
     if not end and filepath.endswith(tuple(known)):
-        raise ValueError(
-            f"`filepath` must be a folder for format={format!r}. "
-            f"Received: filepath={filepath}"
+        raise ArgumentError(
+            "filepath", f"be a folder for format={format!r}", filepath
         )
     missing = [name for name in packages if not importlib.util.find_spec(name)]
     if missing:

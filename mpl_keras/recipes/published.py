@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 from typing import Any
 
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.recipes.recipe import Recipe
 
 _GOOGLE = (
@@ -26,15 +27,12 @@ def get(name: str) -> Recipe:
     896
 
     Raises:
-        ValueError: If there is none of that name; see `names`.
+        ArgumentError: If there is none of that name; see `names`.
     """
     if name not in _RECIPES:
         near = difflib.get_close_matches(str(name), _RECIPES, n=2, cutoff=0.4)
-        raise ValueError(
-            f"`name` must be one of {names()}"
-            + (f" (near is {' or '.join(near)})" if near else "")
-            + f". Received: name={name!r}"
-        )
+        nearest = f" (near is {' or '.join(near)})" if near else ""
+        raise ArgumentError("name", f"be one of {names()}{nearest}", repr(name))
     return _RECIPES[name]
 
 

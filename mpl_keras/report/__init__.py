@@ -6,10 +6,14 @@ from mpl_keras.report.page import (
     plot_curves,
     write,
 )
+from mpl_keras.report.preview import (
+    plot_views,
+)
 
 __all__ = [
     "check",
     "plot_confusion",
     "plot_curves",
+    "plot_views",
     "write",
 ]

@@ -67,7 +67,7 @@ class RunFolder:
         argument: str = "path",
         request: Mapping[str, Any] | None = None,
     ):
-        self.path = files.check_folder(path, resume, argument)
+        self.path = files.check_folder(path, resume, argument, "resume")
         # As JSON has them: tuples become lists.
         self._settings = json.loads(json.dumps(settings))
         self._request = dict(request or {})

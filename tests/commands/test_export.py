@@ -1,5 +1,6 @@
 """From a finished run to files for servers, phones and browsers."""
 
+import json
 import os
 import pathlib
 import shutil
@@ -31,16 +32,19 @@ def run(tmp_path_factory):
     return folder
 
 
-def export(run, folder, *flags):
-    return scripts.run(
-        EXAMPLES / "export.py", run, f"--output_dir={folder}", *flags
+def export(run, folder, *flags, **options):
+    return scripts.command(
+        "export", run, f"--output_dir={folder}", *flags, **options
     )
 
 
 def test_a_run_is_exported(run, tmp_path):
     flags = "--formats=keras,onnx,litert", "--network=teacher"
-    done = export(run, tmp_path / "out", *flags)
+    done = export(run, tmp_path / "out", *flags, true=True)
     assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert all(line.startswith(f"wrote {tmp_path}/out/") for line in lines)
     assert sorted(os.listdir(tmp_path / "out")) == sorted(
         f"teacher{ending}{card}"
         for ending in (".keras", ".onnx", ".tflite")
@@ -58,6 +62,7 @@ def test_a_run_is_exported(run, tmp_path):
     # A second time nothing is replaced, unless asked for.
     done = export(run, tmp_path / "out", *flags)
     assert done.returncode == 1 and "must be free" in done.stderr
+    assert "--output_dir must be free, unless --overwrite is" in done.stderr
     assert "filepath" not in done.stderr
 
 
@@ -65,14 +70,30 @@ def test_what_cannot_be_exported_is_said(run, tmp_path):
     half = tmp_path / "half"
     shutil.copytree(run, half)
     (half / "results.json").unlink()
+    moved = tmp_path / "moved"
+    shutil.copytree(run, moved)
+    settings = json.loads((moved / "settings.json").read_text())
+    settings["dataset"] = "/nowhere"
+    (moved / "settings.json").write_text(json.dumps(settings))
     for folder, flags, message in (
         (half, [], "without results.json"),
+        (half, [], "RUN must be the folder of a finished run of `mpl-keras"),
         (tmp_path, [], "without settings.json"),
         (run, ["--network=finetuned"], "without finetuned.keras"),
         (run, ["--formats=pickle"], "--formats must be of"),
         (run, ["--dataset=/nowhere"], "must be a folder that exists"),
+        (run, ["--dataset=/nowhere"], "--dataset must be a folder that exists"),
+        (moved, [], "the data set of the run (--dataset says where it is now)"),
     ):
         done = export(folder, tmp_path / "out", *flags)
         assert done.returncode == 1 and message in done.stderr
         assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+    done = scripts.command("export", run)
+    assert done.returncode == 2 and "--output_dir must have" in done.stderr
+
+
+def test_help():
+    text = scripts.command("export", "--help").stdout
+    assert text.startswith("usage: mpl-keras export RUN [flags]")
+    assert "--output_dir=TEXT" in text

@@ -236,7 +236,7 @@ def test_export_overwrites_only_when_asked(tmp_path):
     model = make_uda()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(FileExistsError, match="overwrite=True.*mine"):
+    with pytest.raises(FileExistsError, match="`overwrite` is set.*mine"):
         model.export(tmp_path / "mine", verbose=False)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]

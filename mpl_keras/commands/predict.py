@@ -1,0 +1,58 @@
+"""`mpl-keras predict`: the pictures in a folder, classified into a table."""
+
+import sys
+
+from mpl_keras import export, runs
+from mpl_keras.checks import arguments
+from mpl_keras.commands.command import Command
+
+_SHOWN = 20  # classes
+COMMAND = Command(
+    "predict",
+    """\
+Classifies the image files in a folder, into a table.
+
+    mpl-keras predict run/student new_pictures --output=predictions.csv
+
+MODEL is what `mpl-keras train` or `mpl-keras export` has written: a SavedModel,
+a .keras, .tflite or .onnx file, or the folder of a run, whose averaged student
+is taken. FOLDER may also be one image. The table has a row for each file, with
+the most probable class; a file that cannot be read, or is no image, has its
+error there instead.""",
+    ["MODEL", "FOLDER"],
+)
+_group = COMMAND.group("The table")
+_group.string("output", "predictions.csv", "The table to write.")
+_group.bool("overwrite", False, "Replace --output if it exists.")
+_group.bool("all_probabilities", False, "A column for each class.")
+_group = COMMAND.group("Speed")
+_group.integer("batch_size", 64, "Images classified at once.", least=1)
+
+
+@COMMAND.main
+def predict(model: str, folder: str) -> None:
+    """Checks, classifies, and writes the table."""
+    flags = COMMAND.flags
+    called = {"model": "MODEL", "folder": "FOLDER", "filepath": "--output"}
+    with arguments.calling(called):
+        classifier = runs.find_classifier(model)
+        if classifier != model:
+            print(f"model      {classifier}")
+        counts = export.write_predictions(
+            classifier,
+            folder,
+            flags.output,
+            batch_size=flags.batch_size,
+            all_probabilities=flags.all_probabilities,
+            overwrite=flags.overwrite,
+            verbose=True,
+        )
+    print(
+        ("\r" if sys.stdout.isatty() else "")
+        + f"{counts.files:,} files in {counts.seconds:.1f} s "
+        f"({counts.files / counts.seconds:,.0f} per second), "
+        f"{counts.errors:,} with errors; wrote {flags.output}"
+    )
+    by_number = sorted(counts.classes.items(), key=lambda item: -item[1])
+    for name, count in by_number[:_SHOWN]:
+        print(f"{count:8,}  {name}")

@@ -1,0 +1,118 @@
+"""`mpl-keras preview`: weak and strong views of pictures, to look at."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+from mpl_keras import augment, datasets, files, report
+from mpl_keras.checks import arguments, names
+from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.commands.command import Command
+from mpl_keras.datasets import pictures
+from mpl_keras.report import preview as sheet
+
+COMMAND = Command(
+    "preview",
+    """\
+Draws a sheet of pictures: originals, and weak and strong views of each.
+
+    mpl-keras preview --views=cifar --output=preview.png
+    mpl-keras preview --views=imagenet --folder=my_pictures
+
+Look at it before you train: the class must still be seen in every strong
+view.""",
+)
+_group = COMMAND.group("Pictures")
+_group.string(
+    "folder",
+    None,
+    "Folder of image files.",
+    "pieces of two photographs that come with scikit-learn, and its digits for "
+    "--views=digits",
+)
+_group.integer("rows", 6, "Images.", 1, 64)
+_group = COMMAND.group("Views")
+_group.choice(
+    "views",
+    "cifar",
+    ["cifar", "svhn", "imagenet", "small_shifts", "digits"],
+    "Which views.",
+)
+_group.integer(
+    "size",
+    None,
+    "Side of the views in pixels.",
+    least=8,
+    shown="224 for imagenet, 8 for digits, and 32 for the others",
+)
+_group.integer("columns", 4, "Views of each kind.", 1, 16)
+_group.integer("seed", 0, "Of images and views.", 0)
+_group = COMMAND.group("The sheet")
+_group.string("output", "preview.png", "The file to write.")
+_group.bool("overwrite", False, "Replace --output if it exists.")
+
+
+@COMMAND.main
+def preview() -> None:
+    """Checks, loads, draws and writes."""
+    flags = COMMAND.flags
+    check_output(flags.output, flags.overwrite)
+    names.require("matplotlib", COMMAND.name)
+    images, views = load(flags)
+    files.write_whole(
+        flags.output,
+        lambda path: report.plot_views(
+            images,
+            views,
+            path,
+            columns=flags.columns,
+            seed=flags.seed,
+            title=f"--views={flags.views}",
+        ),
+    )
+    print(f"Wrote {flags.output}: {len(images)} images.")
+
+
+def check_output(output: str, overwrite: bool) -> None:
+    """Raises unless the file can be written."""
+    with arguments.passing({"path": "output"}):
+        sheet.check_path(output)
+    folder = os.path.dirname(output) or "."
+    if not os.path.isdir(folder):
+        raise MissingFileError(
+            "output",
+            "be in a folder that exists",
+            output,
+            note=f", and there is no folder {folder}",
+        )
+    files.check_free(output, overwrite, "output")
+
+
+def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
+    """Images, and the views to show of them."""
+    if flags.views == "digits":
+        if flags.folder is not None or flags.size not in (None, 8):
+            raise ArgumentError(
+                "views",
+                "be without {folder} and {size} where it is digits: these are "
+                "scikit-learn's, 8x8",
+                flags.views,
+                others={"folder": flags.folder, "size": flags.size},
+            )
+        names.require("sklearn", f"{COMMAND.name} --views=digits", _SKLEARN)
+        data = datasets.digits(20, seed=flags.seed)
+        return data.unlabeled[: flags.rows], data.views
+    size = flags.size or (224 if flags.views == "imagenet" else 32)
+    # Views of imagenet are crops of a larger image, as usual of 256 for 224.
+    own = round(size * 256 / 224) if flags.views == "imagenet" else size
+    views = augment.named_views(flags.views, size, size)
+    if flags.folder is not None:
+        return pictures.load_folder(
+            flags.folder, flags.rows, own, flags.seed
+        ), views
+    names.require("sklearn", f"{COMMAND.name} without --folder", _SKLEARN)
+    return pictures.load_photographs(flags.rows, own, flags.seed), views
+
+
+_SKLEARN = "scikit-learn"

@@ -1,0 +1,72 @@
+"""`mpl-keras tune`: a search of settings on validation pictures."""
+
+import json
+
+from absl import flags as absl_flags
+
+from mpl_keras import datasets, files, recipes, runs
+from mpl_keras.checks import arguments, names
+from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.commands.command import Command
+
+COMMAND = Command(
+    "tune",
+    """\
+Searches settings on validation images, with KerasTuner.
+
+    mpl-keras tune --num_labeled=20 --trials=10 --output_dir=tuned
+
+The test images choose nothing: a share of the training images is set aside to
+choose on, and only the network of the best settings is measured on the test
+images, and exported. Started again with --resume it goes on after the last
+finished trial.
+
+With few labels, few validation labels are honest too: a search on many more
+labels than one trains with finds settings that one could not have found.""",
+)
+_group = COMMAND.group("Data")
+_group.string(
+    "dataset", "digits", "A folder of pictures, a name of TFDS, or digits."
+)
+_group.integer("num_labeled", 20, "Labels to train with.", 1)
+_group.float("validation_fraction", 0.2, "Share to choose on.", 0, 0.9)
+_group = COMMAND.group("Search")
+_group.string("recipe", "digits", "Where settings begin.")
+_group.integer("steps", 600, "Of each training.", 20)
+_group.integer("trials", 10, "Settings to try.", 1)
+_group.integer("seed", 0, "Of split, networks, order and search.", 0)
+_group = COMMAND.group("Where")
+_group.string("output_dir", None, "Where results go. It must be given.")
+_group.bool("resume", False, "Go on with the search in --output_dir.")
+absl_flags.mark_flag_as_required("output_dir", COMMAND.flags)
+
+
+@COMMAND.main
+def tune() -> None:
+    """Checks, searches, and measures the best on the test images."""
+    flags = COMMAND.flags
+    names.require("keras_tuner", COMMAND.name, "keras-tuner")
+    files.check_folder(flags.output_dir, flags.resume, "output_dir", "resume")
+    with arguments.passing({"name": "recipe"}):
+        recipe = recipes.adapt(recipes.get(flags.recipe), steps=flags.steps)
+    with arguments.passing({"name": "dataset", "path": "dataset"}):
+        data = datasets.images(
+            flags.dataset,
+            num_labeled=flags.num_labeled,
+            validation_fraction=flags.validation_fraction,
+            seed=flags.seed,
+        )
+    if data.validation is None:
+        raise ArgumentError(
+            "validation_fraction", "be above 0", str(flags.validation_fraction)
+        )
+    result = runs.tune(
+        data,
+        recipe,
+        flags.output_dir,
+        trials=flags.trials,
+        seed=flags.seed,
+        resume=flags.resume,
+    )
+    print(json.dumps(result, indent=1))
+    print(f"wrote best.json and student/ to {flags.output_dir}")

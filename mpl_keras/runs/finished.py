@@ -1,0 +1,258 @@
+"""What a finished run left in its folder: its settings and its networks."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from mpl_keras import datasets, export, files
+from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.export import conversion
+from mpl_keras.runs import settings as settings_module
+
+# Networks by what they are, and the names of their files without an ending; the
+# first file that is there is meant.
+NETWORKS = {
+    "averaged": ("student", "network"),
+    "as_trained": ("student_as_trained", "network_as_trained"),
+    "teacher": ("teacher",),
+    "finetuned": ("finetuned",),
+}
+_LABELS = {"student": "averaged student", "network": "averaged network"}
+
+
+class FinishedRun:
+    """The folder of a training that is finished.
+
+    Args:
+        run: The folder that `mpl-keras train` has written.
+
+    Attributes:
+        path: The folder.
+        settings: What settings.json holds.
+        results: What results.json holds.
+
+    Raises:
+        MissingFileError: It is no folder of a finished run.
+
+    Example:
+    >>> FinishedRun("nowhere")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.MissingFileError: `run` must be the folder of a \
+finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
+    """
+
+    def __init__(self, run: Any):
+        self.path = os.fspath(run)
+        self.settings = self._read("settings.json")
+        self.results = self._read("results.json")
+
+    def find_network(self, network: str = "averaged") -> tuple[str, str]:
+        """The file of a network.
+
+        Args:
+            network: "averaged", the one that people use; "as_trained", what
+                was averaged; "teacher"; or "finetuned".
+
+        Returns:
+            Its name without an ending, and its path.
+
+        Raises:
+            MissingFileError: The run has no such network.
+        """
+        arguments.choice("network", network, tuple(NETWORKS))
+        for stem in NETWORKS[network]:
+            path = os.path.join(self.path, f"{stem}.keras")
+            if os.path.exists(path):
+                return stem, path
+        raise MissingFileError(
+            "run",
+            "hold what {network} names",
+            self.path,
+            others={"network": network},
+            note=f", without {NETWORKS[network][0]}.keras",
+        )
+
+    def load_data(
+        self,
+        dataset: Any = None,
+        data_dir: Any = None,
+        verbose: bool = False,
+    ) -> datasets.SemiSupervisedData:
+        """Reads the data set of the run again, split as it was.
+
+        Args:
+            dataset: Where it is now, by default where it was; see
+                `datasets.images`.
+            data_dir: Folder of TensorFlow Datasets.
+            verbose: Whether to show how far the check of the files is.
+
+        Raises:
+            ArgumentError: It is not there, or has other classes than the run.
+        """
+        with arguments.passing({"name": "dataset", "path": "dataset"}):
+            data = datasets.images(
+                dataset or self.settings["dataset"],
+                unreadable="leave_out",
+                data_dir=data_dir,
+                verbose=verbose,
+                **self.settings["data_options"],
+            )
+        if list(data.class_names) != self.settings["class_names"]:
+            raise ArgumentError(
+                "dataset",
+                f"have the classes of the run, {self.settings['class_names']}",
+                str(list(data.class_names)),
+            )
+        return data
+
+    def check_export(
+        self,
+        folder: Any,
+        formats: Sequence[str] = ("tf_saved_model",),
+        network: str = "averaged",
+        overwrite: bool = False,
+    ) -> None:
+        """Raises for what `export` could not do, before data are read.
+
+        Args:
+            folder: As of `export`.
+            formats: The same.
+            network: The same.
+            overwrite: The same.
+        """
+        stem, _ = self.find_network(network)
+        for format, path in _paths(folder, formats, stem).items():
+            conversion.check_format(format, path)
+            files.check_free(path, overwrite, "folder")
+
+    def export(
+        self,
+        folder: Any,
+        data: datasets.SemiSupervisedData,
+        *,
+        formats: Sequence[str] = ("tf_saved_model",),
+        network: str = "averaged",
+        overwrite: bool = False,
+        verbose: bool = False,
+    ) -> dict[str, export.Check]:
+        """Writes a network in several formats, see `export.write_classifier`.
+
+        Args:
+            folder: Where to; files have the network's name.
+            data: What `load_data` gives.
+            formats: Of `export.FORMATS`.
+            network: As of `find_network`.
+            overwrite: Whether to replace files.
+            verbose: Whether to print what is written.
+
+        Returns:
+            How each file compares with the network, by its path.
+
+        Raises:
+            FileInTheWayError: A file is there, and `overwrite` is False.
+            ImportError: What a format needs is not installed.
+            ValueError: The network could not be written in some format; it was
+                in the others.
+        """
+        self.check_export(folder, formats, network, overwrite)
+        stem, path = self.find_network(network)
+        model = keras.saving.load_model(path, compile=False)
+        options = {"overwrite": overwrite, "facts": self._facts(stem)}
+        checks, failed = {}, []
+        for format, target in _paths(folder, formats, stem).items():
+            try:
+                checks[target] = export.write_classifier(
+                    model, target, data, format=format, **options
+                )
+            except ValueError as error:
+                failed.append(f"{target} ({error})")
+                continue
+            if verbose:
+                told = f"{format}, {checks[target]}"
+                print(f"wrote {target} and {target}.md: {told}")
+        if failed:
+            raise ValueError(f"not written: {'; '.join(failed)}")
+        return checks
+
+    def _read(self, name: str) -> Any:
+        path = os.path.join(self.path, name)
+        if not os.path.isfile(path):
+            raise MissingFileError(
+                "run",
+                "be the folder of a finished run of `mpl-keras train`",
+                self.path,
+                note=f", without {name}",
+            )
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+
+    def _facts(self, stem: str) -> Mapping[str, Any]:
+        """What the model card says of the training."""
+        return {
+            "network": _LABELS.get(stem, stem).replace("_", " "),
+            "trained_steps": self.results["step"],
+            "settings": settings_module.described(self.settings),
+        }
+
+
+def find_classifier(model: Any) -> str:
+    """Path of the classifier itself, where the folder of a run is named.
+
+    Args:
+        model: A SavedModel, a file of another format, or the folder of a run,
+            whose averaged network is meant.
+
+    Raises:
+        MissingFileError: There is nothing.
+        ArgumentError: It is a folder without a classifier.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> (folder / "student").mkdir()
+    >>> (folder / "student" / "saved_model.pb").touch()
+    >>> os.path.basename(find_classifier(folder))
+    'student'
+    """
+    model = os.fspath(model)
+    if not os.path.exists(model):
+        raise MissingFileError(
+            "model",
+            "be an exported classifier",
+            model,
+            note=", which does not exist",
+        )
+    inside = [os.path.join(model, name) for name in NETWORKS["averaged"]]
+    for path in (*inside, model):
+        if os.path.exists(os.path.join(path, "saved_model.pb")):
+            return path
+    if not os.path.isdir(model):
+        return model
+    endings = tuple(filter(None, map(conversion.suffix, export.FORMATS)))
+    there = [n for n in sorted(os.listdir(model)) if n.endswith(endings)]
+    raise ArgumentError(
+        "model",
+        "be a SavedModel, a file, or the folder of a finished run",
+        model,
+        note=f", which holds {', '.join(there) or 'none of these'}",
+    )
+
+
+def _paths(folder, formats, stem):
+    """Where each format is written."""
+    paths = {}
+    for format in dict.fromkeys(formats):
+        if format not in export.FORMATS:
+            raise ArgumentError(
+                "formats", f"be of {', '.join(export.FORMATS)}", str(format)
+            )
+        # Two formats have the same ending.
+        name = f"{stem}_int8" if format == "litert_int8" else stem
+        name += conversion.suffix(format)
+        paths[format] = os.path.join(os.fspath(folder), name)
+    return paths

@@ -1,0 +1,112 @@
+"""From a classifier and a folder of files to a table."""
+
+import csv
+import os
+import pathlib
+
+import keras
+import scripts
+
+from mpl_keras.export import write
+
+
+def predict(*arguments, **options):
+    return scripts.command("predict", *arguments, **options)
+
+
+def test_the_table(classifier_file, picture_folder, bad_pictures, tmp_path):
+    output = tmp_path / "p.csv"
+    done = predict(
+        classifier_file,
+        picture_folder,
+        f"--output={output}",
+        "--all_probabilities",
+        true=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.startswith("76 files in ")
+    assert "76 files" in done.stdout and "5 with errors" in done.stdout
+    with open(output, newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 76
+    assert set(rows[0]) == {
+        *("file", "class", "probability", "error"),
+        *("p(cat)", "p(<b>)", "p(a,b)"),
+    }
+    assert {row["file"] for row in rows if row["error"]} == set(bad_pictures)
+    for row in rows:
+        if not row["error"]:
+            values = {k: float(row[f"p({k})"]) for k in ("cat", "<b>", "a,b")}
+            assert max(values, key=values.get) == row["class"]
+            assert float(row["probability"]) == max(values.values())
+    # One file alone.
+    one = tmp_path / "one.csv"
+    done = predict(
+        classifier_file, picture_folder / "alpha.png", f"--output={one}"
+    )
+    assert done.returncode == 0, done.stderr
+    with open(one, newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert row["file"] == "alpha.png" and row["class"]
+    before = output.read_text()
+    done = predict(classifier_file, picture_folder, f"--output={output}")
+    assert done.returncode == 1 and "--output must be free" in done.stderr
+    assert "unless --overwrite is set" in done.stderr
+    assert "filepath" not in done.stderr
+    assert output.read_text() == before
+
+
+def test_mistakes_are_said(classifier_file, tmp_path):
+    (tmp_path / "empty").mkdir()
+    here = pathlib.Path(__file__).parent
+    for arguments, code, message in (
+        ([classifier_file], 2, "usage"),
+        (
+            [classifier_file, tmp_path / "none"],
+            1,
+            "FOLDER must be a folder or an image",
+        ),
+        ([tmp_path, tmp_path], 1, "which holds none of these"),
+        ([classifier_file.parent, tmp_path], 1, "which holds net.keras"),
+        ([classifier_file, tmp_path / "empty"], 1, "must hold image files"),
+        ([tmp_path / "no.onnx", here], 1, "does not exist"),
+        ([__file__, here], 1, "MODEL must be a SavedModel's folder, or end in"),
+    ):
+        done = predict(*arguments, f"--output={tmp_path}/p.csv")
+        assert done.returncode == code and message in done.stderr
+        assert done.stderr.startswith("mpl-keras predict: ")
+        assert "Traceback" not in done.stderr
+        assert "`path`" not in done.stderr and "path=" not in done.stderr
+    assert os.listdir(tmp_path) == ["empty"]
+
+
+def test_a_run_stands_for_its_student(
+    classifier_file, picture_data, picture_folder, tmp_path
+):
+    net = keras.saving.load_model(classifier_file, compile=False)
+    write.write_classifier(net, tmp_path / "student", picture_data)
+    tables = []
+    for number, named in enumerate((classifier_file, tmp_path)):
+        output = tmp_path / f"{number}.csv"
+        done = predict(named, picture_folder, f"--output={output}")
+        assert done.returncode == 0, done.stderr
+        tables.append(output.read_text())
+    assert tables[0] == tables[1]
+    assert f"model      {tmp_path}/student" in done.stdout
+
+
+def test_what_is_no_file_is_noted(classifier_file, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures/a.png").symlink_to(classifier_file)
+    output = f"--output={tmp_path}/p.csv"
+    done = predict(classifier_file, tmp_path / "pictures", output)
+    assert done.returncode == 1 and "must hold image files" in done.stderr
+    assert done.stdout.startswith("note: ")
+    assert "a.png is a link that leaves the folder" in done.stdout
+
+
+def test_help():
+    text = predict("--help").stdout
+    assert text.startswith("usage: mpl-keras predict MODEL FOLDER [flags]")
+    assert "--output=TEXT\n" in text and "(default: predictions.csv)" in text
