@@ -103,6 +103,8 @@ def command(name, *flags, cwd=None, env=None, true=False):
     """Runs a program of the library to its end, as `run` does a script."""
     if true:
         env = {**(os.environ if env is None else env), "PYTHONPATH": str(ROOT)}
+        # As on a terminal: that of the tests is not the user's.
+        env.pop("TF_CPP_MIN_LOG_LEVEL", None)
         return _run_truly(["-m", "mpl_keras", name, *flags], cwd, env)
     return _end(start_command(name, *flags, cwd=cwd, env=env))
 

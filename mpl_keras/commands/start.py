@@ -17,10 +17,11 @@ def quietly() -> None:
     """Imports TensorFlow without its own lines on the terminal.
 
     They come from C++, some before any log level is read. They are shown if
-    the import fails. oneDNN's operations, which are faster on every processor,
-    are switched on where nothing else is set.
+    the import fails; later errors come as exceptions. oneDNN's operations,
+    which are faster on every processor, are switched on where nothing else is
+    set.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     terminal = os.dup(2)

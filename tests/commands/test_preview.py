@@ -56,7 +56,7 @@ def test_mistakes_are_said(flags, message, tmp_path):
     (tmp_path / "bad/a.png").write_text("no picture")
     done = preview(*flags, cwd=tmp_path)
     assert done.returncode == 1 and message in done.stderr
-    assert done.stderr.startswith("mpl-keras preview: ")
+    assert "\nmpl-keras preview: " in f"\n{done.stderr}"
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("preview.*"))
 

@@ -49,7 +49,7 @@ def test_mistakes_are_said_before_time_is_spent(flags, message, tmp_path):
     (tmp_path / "file").touch()
     done = tune("--output_dir=out", *flags, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"mpl-keras tune: {message}")
+    assert f"\nmpl-keras tune: {message}" in f"\n{done.stderr}"
     assert os.listdir(tmp_path) == ["file"]
 
 
