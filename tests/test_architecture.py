@@ -58,7 +58,8 @@ WORK = {
     ),
 }
 WORK["runs"] = (*METHOD, *DATA, *WORK)
-WORK["commands"] = WORK["__main__"] = (*METHOD, *DATA, *WORK)
+WORK["commands"] = (*METHOD, *DATA, *WORK)
+WORK["__main__"] = ("commands",)
 FOLDERS = METHOD | DATA | WORK
 
 
@@ -278,8 +279,12 @@ ABSTRACT = {
     "DistributedModel",
     "Feedback",
     "File",
+    "FileInTheWayError",
     "FittedModel",
+    "FolderInUseError",
     "Header",
+    "MissingFileError",
+    "NotWritableError",
     "Pass",
     "Passes",
     "Reaction",

@@ -1,7 +1,5 @@
 """`mpl-keras export`: a network of a finished run, in other formats."""
 
-from absl import flags as absl_flags
-
 from mpl_keras import export, runs
 from mpl_keras.checks import arguments
 from mpl_keras.commands.command import Command
@@ -22,27 +20,28 @@ again, for these images and for the accuracy in the card.""",
     ["RUN"],
 )
 _group = COMMAND.group("What is written")
-_group.list("formats", ["tf_saved_model"], f"Of {', '.join(export.FORMATS)}.")
+_group.list("formats", ["tf_saved_model"], f"Of {', '.join(export.FORMATS)}")
 _group.choice(
     "network",
     "averaged",
     list(NETWORKS),
     "Which: the average of the student, or what was averaged, the teacher, or "
-    "what --finetune made.",
+    "what --finetune made",
 )
 _group = COMMAND.group("Where")
-_group.string("output_dir", None, "Where to. It must be given.")
-_group.bool("overwrite", False, "Replace what is in --output_dir.")
+_group.string("output_dir", None, "Where to. It must be given")
+_group.bool("overwrite", False, "Replace what is in --output_dir")
 _group = COMMAND.group("Data")
-_group.string("dataset", None, "The run's data set, if it is elsewhere now.")
-_group.string("data_dir", None, "Folder of TensorFlow Datasets.")
-absl_flags.mark_flag_as_required("output_dir", COMMAND.flags)
+_group.string("dataset", None, "The run's data set, if it is elsewhere now")
+_group.string("data_dir", None, "Folder of TensorFlow Datasets")
 
 
 @COMMAND.main
 def export_run(run: str) -> None:
     """Checks, reads the run and its data, and writes every format."""
     flags = COMMAND.flags
+    if flags.output_dir is None:
+        COMMAND.stop("--output_dir must be given, the folder for the files.", 2)
     options = {
         "formats": flags.formats,
         "network": flags.network,

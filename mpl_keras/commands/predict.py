@@ -22,11 +22,11 @@ error there instead.""",
     ["MODEL", "FOLDER"],
 )
 _group = COMMAND.group("The table")
-_group.string("output", "predictions.csv", "The table to write.")
-_group.bool("overwrite", False, "Replace --output if it exists.")
-_group.bool("all_probabilities", False, "A column for each class.")
+_group.string("output", "predictions.csv", "The table to write")
+_group.bool("overwrite", False, "Replace --output if it exists")
+_group.bool("all_probabilities", False, "A column for each class")
 _group = COMMAND.group("Speed")
-_group.integer("batch_size", 64, "Images classified at once.", least=1)
+_group.integer("batch_size", 64, "Images classified at once", least=1)
 
 
 @COMMAND.main

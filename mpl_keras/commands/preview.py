@@ -27,30 +27,30 @@ _group = COMMAND.group("Pictures")
 _group.string(
     "folder",
     None,
-    "Folder of image files.",
+    "Folder of image files",
     "pieces of two photographs that come with scikit-learn, and its digits for "
     "--views=digits",
 )
-_group.integer("rows", 6, "Images.", 1, 64)
+_group.integer("rows", 6, "Images", 1, 64)
 _group = COMMAND.group("Views")
 _group.choice(
     "views",
     "cifar",
     ["cifar", "svhn", "imagenet", "small_shifts", "digits"],
-    "Which views.",
+    "Which views",
 )
 _group.integer(
     "size",
     None,
-    "Side of the views in pixels.",
+    "Side of the views in pixels",
     least=8,
     shown="224 for imagenet, 8 for digits, and 32 for the others",
 )
-_group.integer("columns", 4, "Views of each kind.", 1, 16)
-_group.integer("seed", 0, "Of images and views.", 0)
+_group.integer("columns", 4, "Views of each kind", 1, 16)
+_group.integer("seed", 0, "Of images and views", 0)
 _group = COMMAND.group("The sheet")
-_group.string("output", "preview.png", "The file to write.")
-_group.bool("overwrite", False, "Replace --output if it exists.")
+_group.string("output", "preview.png", "The file to write")
+_group.bool("overwrite", False, "Replace --output if it exists")
 
 
 @COMMAND.main

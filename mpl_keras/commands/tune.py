@@ -2,8 +2,6 @@
 
 import json
 
-from absl import flags as absl_flags
-
 from mpl_keras import datasets, files, recipes, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
@@ -26,25 +24,26 @@ labels than one trains with finds settings that one could not have found.""",
 )
 _group = COMMAND.group("Data")
 _group.string(
-    "dataset", "digits", "A folder of pictures, a name of TFDS, or digits."
+    "dataset", "digits", "A folder of pictures, a name of TFDS, or digits"
 )
-_group.integer("num_labeled", 20, "Labels to train with.", 1)
-_group.float("validation_fraction", 0.2, "Share to choose on.", 0, 0.9)
+_group.integer("num_labeled", 20, "Labels to train with", 1)
+_group.float("validation_fraction", 0.2, "Share to choose on", 0, 0.9)
 _group = COMMAND.group("Search")
-_group.string("recipe", "digits", "Where settings begin.")
-_group.integer("steps", 600, "Of each training.", 20)
-_group.integer("trials", 10, "Settings to try.", 1)
-_group.integer("seed", 0, "Of split, networks, order and search.", 0)
+_group.string("recipe", "digits", "Where settings begin")
+_group.integer("steps", 600, "Of each training", 20)
+_group.integer("trials", 10, "Settings to try", 1)
+_group.integer("seed", 0, "Of split, networks, order and search", 0)
 _group = COMMAND.group("Where")
-_group.string("output_dir", None, "Where results go. It must be given.")
-_group.bool("resume", False, "Go on with the search in --output_dir.")
-absl_flags.mark_flag_as_required("output_dir", COMMAND.flags)
+_group.string("output_dir", None, "Where results go. It must be given")
+_group.bool("resume", False, "Go on with the search in --output_dir")
 
 
 @COMMAND.main
 def tune() -> None:
     """Checks, searches, and measures the best on the test images."""
     flags = COMMAND.flags
+    if flags.output_dir is None:
+        COMMAND.stop("--output_dir must be given, the folder of results.", 2)
     names.require("keras_tuner", COMMAND.name, "keras-tuner")
     files.check_folder(flags.output_dir, flags.resume, "output_dir", "resume")
     with arguments.passing({"name": "recipe"}):

@@ -11,6 +11,7 @@ from mpl_keras import datasets, export, files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export import conversion
+from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 
 # Networks by what they are, and the names of their files without an ending; the
@@ -48,8 +49,10 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
 
     def __init__(self, run: Any):
         self.path = os.fspath(run)
-        self.settings = self._read("settings.json")
-        self.results = self._read("results.json")
+        self.settings = self._read(settings_module.FILE)
+        # What it was told, of which the rest is what came.
+        self.settings.pop("request", None)
+        self.results = self._read(results.FILE)
 
     def find_network(self, network: str = "averaged") -> tuple[str, str]:
         """The file of a network.
@@ -179,7 +182,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
             raise ValueError(f"not written: {'; '.join(failed)}")
         return checks
 
-    def _read(self, name: str) -> Any:
+    def _read(self, name: str) -> dict[str, Any]:
         path = os.path.join(self.path, name)
         if not os.path.isfile(path):
             raise MissingFileError(

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import shutil
 
 import numpy as np
@@ -10,17 +9,16 @@ import pytest
 import scripts
 
 from mpl_keras import datasets
+from mpl_keras.commands.export import COMMAND
 from mpl_keras.export import classifiers
-
-EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """The folder of a short run on digits."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    done = scripts.run(
-        EXAMPLES / "train_images.py",
+    done = scripts.command(
+        "train",
         "--dataset=digits",
         "--num_labeled=20",
         "--steps=4",
@@ -66,7 +64,7 @@ def test_a_run_is_exported(run, tmp_path):
     assert "filepath" not in done.stderr
 
 
-def test_what_cannot_be_exported_is_said(run, tmp_path):
+def test_what_cannot_be_exported_is_said(run, tmp_path, capsys):
     half = tmp_path / "half"
     shutil.copytree(run, half)
     (half / "results.json").unlink()
@@ -85,15 +83,21 @@ def test_what_cannot_be_exported_is_said(run, tmp_path):
         (run, ["--dataset=/nowhere"], "--dataset must be a folder that exists"),
         (moved, [], "the data set of the run (--dataset says where it is now)"),
     ):
-        done = export(folder, tmp_path / "out", *flags)
-        assert done.returncode == 1 and message in done.stderr
-        assert "Traceback" not in done.stderr
+        with pytest.raises(SystemExit) as stop:
+            COMMAND.run([str(folder), f"--output_dir={tmp_path}/out", *flags])
+        error = capsys.readouterr().err
+        assert stop.value.code == 1 and message in error
+        assert error.startswith("mpl-keras export: ")
+        assert "Traceback" not in error
     assert not (tmp_path / "out").exists()
-    done = scripts.command("export", run)
-    assert done.returncode == 2 and "--output_dir must have" in done.stderr
+    with pytest.raises(SystemExit) as stop:
+        COMMAND.run([str(run)])
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and "--output_dir must be given" in error
 
 
-def test_help():
-    text = scripts.command("export", "--help").stdout
+def test_help(capsys):
+    COMMAND.run(["--help"])
+    text = capsys.readouterr().out
     assert text.startswith("usage: mpl-keras export RUN [flags]")
     assert "--output_dir=TEXT" in text

@@ -5,8 +5,10 @@ import os
 import pathlib
 
 import keras
+import pytest
 import scripts
 
+from mpl_keras.commands.predict import COMMAND
 from mpl_keras.export import write
 
 
@@ -54,7 +56,7 @@ def test_the_table(classifier_file, picture_folder, bad_pictures, tmp_path):
     assert output.read_text() == before
 
 
-def test_mistakes_are_said(classifier_file, tmp_path):
+def test_mistakes_are_said(classifier_file, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     here = pathlib.Path(__file__).parent
     for arguments, code, message in (
@@ -70,11 +72,13 @@ def test_mistakes_are_said(classifier_file, tmp_path):
         ([tmp_path / "no.onnx", here], 1, "does not exist"),
         ([__file__, here], 1, "MODEL must be a SavedModel's folder, or end in"),
     ):
-        done = predict(*arguments, f"--output={tmp_path}/p.csv")
-        assert done.returncode == code and message in done.stderr
-        assert "\nmpl-keras predict: " in f"\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        assert "`path`" not in done.stderr and "path=" not in done.stderr
+        with pytest.raises(SystemExit) as stop:
+            COMMAND.run([*map(str, arguments), f"--output={tmp_path}/p.csv"])
+        error = capsys.readouterr().err
+        assert stop.value.code == code and message in error
+        assert error.startswith("mpl-keras predict: ")
+        assert "Traceback" not in error
+        assert "`path`" not in error and "path=" not in error
     assert os.listdir(tmp_path) == ["empty"]
 
 
@@ -105,17 +109,20 @@ def test_it_is_quiet(classifier_file, picture_folder, tmp_path):
     assert done.stdout.startswith("70 files in ")
 
 
-def test_what_is_no_file_is_noted(classifier_file, tmp_path):
+def test_what_is_no_file_is_noted(classifier_file, tmp_path, capsys):
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures/a.png").symlink_to(classifier_file)
-    output = f"--output={tmp_path}/p.csv"
-    done = predict(classifier_file, tmp_path / "pictures", output)
-    assert done.returncode == 1 and "must hold image files" in done.stderr
-    assert done.stdout.startswith("note: ")
-    assert "a.png is a link that leaves the folder" in done.stdout
+    arguments = [str(classifier_file), str(tmp_path / "pictures")]
+    with pytest.raises(SystemExit):
+        COMMAND.run([*arguments, f"--output={tmp_path}/p.csv"])
+    said = capsys.readouterr()
+    assert "must hold image files" in said.err
+    assert said.out.startswith("note: ")
+    assert "a.png is a link that leaves the folder" in said.out
 
 
-def test_help():
-    text = predict("--help").stdout
+def test_help(capsys):
+    COMMAND.run(["--help"])
+    text = capsys.readouterr().out
     assert text.startswith("usage: mpl-keras predict MODEL FOLDER [flags]")
     assert "--output=TEXT\n" in text and "(default: predictions.csv)" in text

@@ -4,6 +4,8 @@ import pytest
 import scripts
 from PIL import Image
 
+from mpl_keras.commands.preview import COMMAND
+
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -22,19 +24,18 @@ def test_preview(tmp_path):
     assert again.returncode != 0 and "--overwrite" in again.stderr
 
 
-def test_pictures_of_a_folder_and_photographs(tmp_path):
+def test_pictures_of_a_folder_and_photographs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "own").mkdir()
     for number, size in enumerate([(50, 40), (30, 60), (90, 90)]):
         Image.new("RGB", size, "red").save(tmp_path / f"own/{number}.jpg")
     (tmp_path / "own/notes.txt").write_text("no picture")
     flags = ("--columns=1", "--output=a.svg")
-    done = preview("--folder=own", *flags, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "Wrote a.svg: 3 images." in done.stdout
+    COMMAND.run(["--folder=own", *flags])
+    assert "Wrote a.svg: 3 images." in capsys.readouterr().out
     flags = ("--views=imagenet", "--size=64", "--rows=2", *flags)
-    done = preview(*flags, "--overwrite", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "Wrote a.svg: 2 images." in done.stdout
+    COMMAND.run([*flags, "--overwrite"])
+    assert "Wrote a.svg: 2 images." in capsys.readouterr().out
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
@@ -50,19 +51,23 @@ def test_pictures_of_a_folder_and_photographs(tmp_path):
         (["--size=500"], "--size must be an integer >= 1 and <= 419"),
     ],
 )
-def test_mistakes_are_said(flags, message, tmp_path):
+def test_mistakes_are_said(flags, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad/a.png").write_text("no picture")
-    done = preview(*flags, cwd=tmp_path)
-    assert done.returncode == 1 and message in done.stderr
-    assert "\nmpl-keras preview: " in f"\n{done.stderr}"
-    assert "Traceback" not in done.stderr
+    with pytest.raises(SystemExit) as stop:
+        COMMAND.run(flags)
+    error = capsys.readouterr().err
+    assert stop.value.code == 1 and message in error
+    assert error.startswith("mpl-keras preview: ")
+    assert "Traceback" not in error
     assert not list(tmp_path.glob("preview.*"))
 
 
-def test_help(tmp_path):
-    text = preview("--help", cwd=tmp_path).stdout
+def test_help(capsys):
+    COMMAND.run(["--help"])
+    text = capsys.readouterr().out
     assert text.startswith("usage: mpl-keras preview [flags]")
     assert "--output" in text
     assert "--seed" in text

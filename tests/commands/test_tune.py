@@ -7,6 +7,8 @@ import os
 import pytest
 import scripts
 
+from mpl_keras.commands.tune import COMMAND
+
 
 def tune(*flags, cwd, **options):
     return scripts.command("tune", *flags, cwd=cwd, **options)
@@ -43,20 +45,28 @@ def test_tune(tmp_path):
         (["--output_dir=file"], "--output_dir must be a folder"),
     ],
 )
-def test_mistakes_are_said_before_time_is_spent(flags, message, tmp_path):
+def test_mistakes_are_said_before_time_is_spent(
+    flags, message, tmp_path, monkeypatch, capsys
+):
     if importlib.util.find_spec("keras_tuner") is None:
         pytest.skip("KerasTuner is not installed")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    done = tune("--output_dir=out", *flags, cwd=tmp_path)
-    assert done.returncode == 1
-    assert f"\nmpl-keras tune: {message}" in f"\n{done.stderr}"
+    with pytest.raises(SystemExit) as stop:
+        COMMAND.run(["--output_dir=out", *flags])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"mpl-keras tune: {message}")
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_help(tmp_path):
-    text = tune("--help", cwd=tmp_path).stdout
+def test_help(capsys):
+    COMMAND.run(["--help"])
+    text = capsys.readouterr().out
     assert text.startswith("usage: mpl-keras tune [flags]")
     assert "--output" in text
     assert "--seed" in text
-    done = tune(cwd=tmp_path)
-    assert done.returncode == 2 and "--output_dir must have" in done.stderr
+    with pytest.raises(SystemExit) as stop:
+        COMMAND.run([])
+    assert stop.value.code == 2
+    assert "--output_dir must be given" in capsys.readouterr().err

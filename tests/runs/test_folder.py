@@ -125,8 +125,8 @@ def test_one_job_alone_has_a_folder(tmp_path):
 
 def test_a_dead_job_does_not_hold_a_folder(tmp_path):
     code = (
-        "import sys, time; from mpl_keras import locks; "
-        "lock = locks.FolderLock(sys.argv[1]); lock.acquire(); "
+        "import sys, time; from mpl_keras import files; "
+        "lock = files.FolderLock(sys.argv[1]); lock.acquire(); "
         "print('locked', flush=True); time.sleep(600)"
     )
     script = tmp_path.with_name("job.py")
