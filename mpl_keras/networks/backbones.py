@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.networks import applications, wide_residual
 
 _WIDE_RESNET = re.compile(r"wide_?resnet_?(\d+)_(\d+)")
@@ -109,7 +110,7 @@ def make(
             shape, num_classes, dropout, weight_decay, **options
         )
     else:
-        raise ValueError(_unknown(name))
+        raise _unknown(name)
     if weights is not None:
         _load(network, weights, name)
     return network
@@ -119,15 +120,16 @@ def _key(name: Any) -> str:
     return re.sub(r"[\s_-]", "", str(name)).lower()
 
 
-def _unknown(name: Any) -> str:
+def _unknown(name: Any) -> ArgumentError:
     """What to say of a name that nobody knows."""
     known = {_key(one): one for one in names()}
     near = difflib.get_close_matches(_key(name), known, n=3, cutoff=0.5)
-    return (
-        "`name` must be 'small_cnn', 'wide_resnet_28_2' (or other depth and "
-        "width), or one of `keras.applications`"
-        + (f"; near are {[known[key] for key in near]}" if near else "")
-        + f". Received: name={name!r}"
+    return ArgumentError(
+        "name",
+        "be 'small_cnn', 'wide_resnet_28_2' (or other depth and width), or one "
+        "of `keras.applications`"
+        + (f"; near are {[known[key] for key in near]}" if near else ""),
+        repr(name),
     )
 
 
@@ -138,16 +140,19 @@ def _check_file(weights):
     if not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(
         weights
     ):
-        raise ValueError(
-            "`weights` must be None, a file or, for models of "
-            f"`keras.applications`, 'imagenet'. Received: weights={weights!r}, "
-            "which is no file"
+        raise ArgumentError(
+            "weights",
+            "be None, a file or, for models of `keras.applications`, "
+            "'imagenet'",
+            repr(weights),
+            note=", which is no file",
         )
     if os.fspath(weights).endswith(".keras"):
-        raise ValueError(
-            "`weights` must be a file of weights, `.weights.h5` or `.h5`; a "
-            "whole network is loaded with `keras.saving.load_model`. Received: "
-            f"weights={str(weights)!r}"
+        raise ArgumentError(
+            "weights",
+            "be a file of weights, `.weights.h5` or `.h5`; a whole network is "
+            "loaded with `keras.saving.load_model`",
+            repr(str(weights)),
         )
 
 

@@ -100,7 +100,7 @@ def write(
     >>> path = os.path.join(tempfile.mkdtemp(), "report.html")
     >>> write(path, model, data, metrics={"step": [1], "loss": [0.7]},
     ...       settings={"method": "uda", "seed": 0},
-    ...       measured=evaluation.measure({"averaged network": model.averaged}, data))
+    ...       measured=evaluation.measure({"network": model.averaged}, data))
     >>> "<h1>UDA</h1>" in open(path).read()
     True
     """

@@ -100,7 +100,8 @@ class Settings:
             if getattr(self, name) is not None:
                 arguments.integer(name, getattr(self, name), 1)
         arguments.integer("steps_per_execution", self.steps_per_execution, 1)
-        recipe = recipes.get(self.recipe or "digits")
+        with arguments.passing({"name": "recipe"}):
+            recipe = recipes.get(self.recipe or "digits")
         # Numbers out of range are found before many files are read.
         recipes.adapt(recipe, **self.changes)
 

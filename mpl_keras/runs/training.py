@@ -131,7 +131,9 @@ class Training:
         settings = self.settings
         # What is quickly checked comes first.
         if self._chief:
-            files.check_folder(self.output_dir, self.resume, "output_dir")
+            files.check_folder(
+                self.output_dir, self.resume, "output_dir", "resume"
+            )
             report.check(settings.report)
         self.data, self.recipe = load_data(settings, self.say, self._chief)
         if self._chief:
@@ -180,7 +182,7 @@ class Training:
     def _make_model(self):
         """The compiled model, on the devices of the strategy in use."""
         settings = self.settings
-        with arguments.calling({"name": "`backbone`"}):
+        with arguments.passing({"name": "backbone"}):
             return recipes.make_model(
                 self.recipe,
                 tuple(self.data.preprocessing.input_shape),
@@ -349,9 +351,7 @@ def load_data(
     >>> data.num_classes, recipe.backbone
     (10, 'small_cnn')
     """
-    # The library calls them a name or a path, whoever names the data.
-    called = {"name": "dataset", "path": "dataset"}
-    with arguments.calling({k: "`dataset`" for k in called}):
+    with arguments.passing({"name": "dataset", "path": "dataset"}):
         data = datasets.images(
             settings.data_name(),
             unreadable=settings.unreadable,
@@ -366,7 +366,7 @@ def load_data(
         recipe = recipes.default(min(shape[:2]), data.num_classes)
     recipe = recipes.adapt(recipe, **settings.changes)
     if settings.recipe is not None or settings.changes.get("views"):
-        with arguments.calling({"name": "`views`"}):
+        with arguments.passing({"name": "views"}):
             views = augment.named_views(recipe.views, *shape[:2])
         data = dataclasses.replace(data, views=views)
     return data, recipe

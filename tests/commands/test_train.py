@@ -24,6 +24,7 @@ from mpl_keras import (
     MetaPseudoLabels,
     augment,
     datasets,
+    evaluation,
     pipeline,
     recipes,
     report,
@@ -150,8 +151,11 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     assert "| recipe | digits |" in card and "num_labeled" not in card
     assert re.search(r"\| finetune.steps \| 5 \|", card.replace("\\", ""))
     accuracies = json.loads((out / "results.json").read_text())["test_accuracy"]
-    counts = report.confusion_matrix(student, arrays.test, 10)
-    assert accuracies["averaged student"] == 100 * report.accuracy_of(counts)
+    counts = evaluation.confusion_matrix(student, arrays.test, 10)
+    share = evaluation.accuracy_of(counts)
+    assert accuracies["averaged student"] == 100 * evaluation.accuracy_of(
+        counts
+    )
     served = tf.saved_model.load(str(out / "student"))
     few = found.unlabeled[:5]
     expected = tf.nn.softmax(student(few.astype("float32")))
@@ -230,7 +234,7 @@ def start(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "--dataset or --recipe must be given"),
+        ([], "--dataset must be given, unless --recipe"),
         (["--dataset=cifra10"], "folder that exists, digits.* cifar10"),
         (["--dataset=mnist", "--data_dir=DIR"], "not prepared.*tfds build"),
         (["--recipe=cifar_4000"], "--recipe must be one of .*cifar10_4000"),
@@ -422,11 +426,11 @@ def test_validation_chooses_and_the_right_network_is_drawn(
         "--finetune",
         "--finetune_steps=30",
     )
-    assert [batches.stream.num_examples for batches in used] == [120]
+    assert [batches.stream.num_examples for batches in used] == [126]
     result = json.loads((tmp_path / "out/results.json").read_text())[
         "test_accuracy"
     ]
-    assert 100 * report.accuracy_of(drawn[0]) == result["averaged student"]
+    assert 100 * evaluation.accuracy_of(drawn[0]) == result["averaged student"]
 
 
 def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
