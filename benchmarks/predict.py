@@ -25,7 +25,7 @@ from mpl_keras import datasets, export, networks
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("images", 10_000, "Files.", 100)
 flags.DEFINE_integer("size", 32, "Pixels of the square.", 8)
-flags.DEFINE_string("backbone", "wide_resnet_28_2", "Of mpl_keras.backbones.")
+flags.DEFINE_string("backbone", "wide_resnet_28_2", "As of networks.make.")
 flags.DEFINE_enum(
     "format", "tf_saved_model", export.FORMATS, "Of the classifier."
 )

@@ -9,8 +9,8 @@ SETUP = """
 import contextlib
 import sys
 import tensorflow as tf
-from mpl_keras import cluster
-strategy = cluster.make_strategy("auto", virtual_devices=2)
+from mpl_keras import distribute
+strategy = distribute.make_strategy("auto", virtual_devices=2)
 import keras
 import numpy as np
 import mpl_keras
@@ -25,8 +25,7 @@ x = x.astype("float32")
 data = datasets.from_arrays(
     x[:30], y[:30], x[30:120], test=(x[120:], y[120:]), num_classes=3
 )
-from mpl_keras.data import evaluation_batches
-evaluation = evaluation_batches(x[120:], y[120:], 20)
+evaluation = datasets.evaluation_batches(x[120:], y[120:], 20)
 
 def make_net(synchronized=True, **options):
     # No ReLU: one whose input is 0 to within rounding parts two trainings.
@@ -220,22 +219,22 @@ import keras
 import numpy as np
 import tensorflow as tf
 tf.config.experimental.enable_op_determinism()
-from mpl_keras import augment, builder, data, pipeline, recipes
+from mpl_keras import augment, datasets, pipeline, recipes
 
 x = np.random.default_rng(0).integers(0, 255, (40, 16, 16, 3)).astype("uint8")
-images = data.from_arrays(
+images = datasets.from_arrays(
     x, np.arange(40) % 4, x, views=augment.cifar_views(16)
 )
 
 def train():
-    recipe = builder.adapt(
+    recipe = recipes.adapt(
         recipes.get("digits"),
         steps=5,
         feedback="loss_difference",
         teacher_dropout=0.2,
         student_dropout=0.2,
     )
-    model = builder.make_model(recipe, (16, 16, 3), 4, seed=3)
+    model = recipes.make_model(recipe, (16, 16, 3), 4, seed=3)
     batches = pipeline.training_dataset(images, 8, 16, steps_per_epoch=5)
     model.fit(batches, verbose=0)
     return [w.numpy() for w in model.weights]

@@ -18,7 +18,7 @@ if REPLICAS > 1:
 import keras
 import numpy as np
 import mpl_keras
-from mpl_keras import distribution, feedback
+from mpl_keras import distribute, feedback
 keras.config.set_dtype_policy(POLICY)
 layers = keras.layers
 
@@ -61,7 +61,7 @@ def state():
     others = {{id(v) for v in others}}
     return [
         (v.path, np.array(v.numpy()))
-        for v in distribution.state_variables(model)
+        for v in distribute.state_variables(model)
         if id(v) not in others
     ]
 
