@@ -76,6 +76,7 @@ def draw_boundary(axis, title, network, data):
         *(side, side, np.reshape(probability, (200, 200))),
         levels=np.linspace(0, 1, 11),
         cmap="RdBu_r",
+        alpha=0.7,
     )
     axis.scatter(*data.unlabeled.T, s=2, color="black", alpha=0.3)
     x, y = data.labeled

@@ -82,7 +82,7 @@ def sentence(
     Example:
     >>> sentence({"supervised": [80.0, 81.0], "mpl": [90.0, 91.0]})
     'MPL classifies 90.50 % of the test images correctly. With the labels \
-alone it is 80.50 %. The difference is +10.00 points (+10.00 to +10.00).'
+alone it is 80.50 %. The difference is +10.00 (+10.00 to +10.00) points.'
     """
     *_, last = accuracies
     text = (

@@ -121,13 +121,15 @@ class Comparison:
 
         Raises:
             FileExistsError: The folder holds another comparison.
-            ValueError: There are neither test nor validation images.
+            ArgumentError: There are neither test nor validation images.
         """
         data, recipe = load_data(self.settings, self.say)
         if data.test is None and data.validation is None:
-            raise ValueError(
-                "A comparison needs images to measure with: a folder `test` "
-                "or `validation`, or --validation_fraction above 0."
+            raise ArgumentError(
+                "validation_fraction",
+                "be above 0 where there are no images to measure with, neither "
+                "for test nor for validation",
+                str(self.settings.validation_fraction),
             )
         # Accuracies are of the test images. Curves are, as in `Training`, of
         # the validation images where there are some.
