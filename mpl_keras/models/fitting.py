@@ -80,7 +80,7 @@ class FittedModel(SavableModel):
             ValueError: Before the first step, if the data are not of this
                 form, or the replicas of a strategy could not train as one
                 does.
-            distribution.WorkerLost: If one of several workers is gone: start
+            distribute.WorkerLost: If one of several workers is gone: start
                 all of them again.
         """
         if isinstance(x, tf.data.Dataset):

@@ -27,7 +27,7 @@ class Recipe:
         num_labeled: Labeled examples, equally many of each class; None for all
             that the data set's training split has.
         num_classes: How many.
-        backbone: Name for `backbones.make`, for teacher and student.
+        backbone: Name for `networks.make`, for teacher and student.
         image_size: Height and width in pixels.
         views: Name of the policy of weak and strong views.
         labeled_batch_size: Labeled examples of a step.

@@ -483,8 +483,8 @@ def test_errors_of_the_encoder():
 
 
 def test_the_library_does_not_need_pandas():
-    for room in (columns, tables):
-        tree = ast.parse(pathlib.Path(room.__file__).read_text("utf-8"))
+    for module in (columns, tables):
+        tree = ast.parse(pathlib.Path(module.__file__).read_text("utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
                 assert "pandas" not in ast.unparse(node)
