@@ -283,6 +283,8 @@ ABSTRACT = {
     "FittedModel",
     "FolderInUseError",
     "Header",
+    "Learned",
+    "MetaBatch",
     "MissingFileError",
     "NotWritableError",
     "Pass",
