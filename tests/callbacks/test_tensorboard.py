@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from mpl_keras import UDA, MetaPseudoLabels, augment, feedback, pipeline
 from mpl_keras.callbacks import backup, events, snapshots, tensorboard
 from mpl_keras.datasets import data
-from mpl_keras.distribute import state
+from mpl_keras.distribute import state, workers
 
 PICTURES = {
     "held_out/confusion",
