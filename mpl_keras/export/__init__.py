@@ -6,6 +6,7 @@ from mpl_keras.export.classifiers import (
 )
 from mpl_keras.export.conversion import (
     FORMATS,
+    suffix,
 )
 from mpl_keras.export.prediction import (
     Prediction,
@@ -32,6 +33,7 @@ __all__ = [
     "convert",
     "load",
     "predict_files",
+    "suffix",
     "write_classifier",
     "write_predictions",
 ]
