@@ -288,7 +288,7 @@ ABSTRACT = {
     "MissingFileError",
     "NotWritableError",
     "Pass",
-    "Passes",
+    "ShuffledBatches",
     "Reaction",
     "SavableModel",
     "SemiSupervisedModel",

@@ -17,19 +17,19 @@ from mpl_keras.export.table import (
     write_predictions,
 )
 from mpl_keras.export.write import (
-    Check,
-    check,
+    Agreement,
+    check_classifier,
     convert,
     write_classifier,
 )
 
 __all__ = [
-    "Check",
+    "Agreement",
     "Classifier",
     "Counts",
     "FORMATS",
     "Prediction",
-    "check",
+    "check_classifier",
     "convert",
     "load",
     "predict_files",

@@ -45,7 +45,7 @@ _METHODS = {
 }
 
 
-def check(page: bool = True) -> None:
+def check_installed(page: bool = True) -> None:
     """Raises unless what pictures and the page are made with is installed.
 
     Args:
@@ -59,7 +59,7 @@ def check(page: bool = True) -> None:
     """
     with figures.style():
         if page:
-            pages.check()
+            pages.check_installed()
 
 
 def write(

@@ -31,7 +31,7 @@ _MANY = 30  # words of a setting
 _DOTS = 96  # CSS pixels of an inch
 
 
-def check() -> None:
+def check_installed() -> None:
     """Raises unless what fills the templates is installed.
 
     Raises:

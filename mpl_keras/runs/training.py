@@ -134,7 +134,7 @@ class Training:
             files.check_folder(
                 self.output_dir, self.resume, "output_dir", "resume"
             )
-            report.check(settings.report)
+            report.check_installed(settings.report)
         self.data, self.recipe = load_data(settings, self.say, self._chief)
         if self._chief:
             self.folder = RunFolder(
