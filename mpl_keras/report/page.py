@@ -55,7 +55,7 @@ def check_installed(page: bool = True) -> None:
         ImportError: It names what is missing, and how to install it.
 
     Example:
-    >>> check()
+    >>> check_installed()
     """
     with figures.style():
         if page:

@@ -38,7 +38,7 @@ def check_installed() -> None:
         ImportError: It names what is missing, and how to install it.
 
     Example:
-    >>> check()
+    >>> check_installed()
     """
     try:
         importlib.import_module("jinja2")
@@ -75,7 +75,7 @@ def render(template: str, **context) -> str:
     >>> "<title>&lt;&amp;&gt;</title>" in page
     True
     """
-    check()
+    check_installed()
     import jinja2
 
     environment = jinja2.Environment(
