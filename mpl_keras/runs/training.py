@@ -67,8 +67,7 @@ class Training:
     ...     report=False,
     ... )
     >>> folder = os.path.join(tempfile.mkdtemp(), "run")
-    >>> found = Training(small, folder, say=lines.append).run()
-    step 3 of 3, ...
+    >>> found = Training(small, folder, say=lines.append, light=True).run()
     >>> found["step"], found["method"]
     (3, 'supervised')
     """
