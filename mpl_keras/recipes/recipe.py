@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,6 +142,13 @@ class Recipe:
         self._check(arguments.number, "feedback_weight")
         for name, choices in CHOICES.items():
             arguments.choice(name, getattr(self, name), choices)
+        if self.student_wait >= self.steps:
+            raise ArgumentError(
+                "student_wait",
+                "be less than {steps}, or the student never starts",
+                str(self.student_wait),
+                others={"steps": str(self.steps)},
+            )
 
     def _check(self, check, name, *bounds, **more):
         value = getattr(self, name)
