@@ -47,7 +47,7 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
             f"Received: {sorted(set(changes) - known)}"
         )
     # Raises for what is out of range, before anything follows from it.
-    dataclasses.replace(recipe, **({"student_wait": 0} | changes))
+    dataclasses.replace(recipe, **changes)
     follows = {}
     stretch = changes.get("steps", recipe.steps) / recipe.steps
     for name in STRETCHED:
@@ -69,7 +69,10 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
         follows["feedback_baseline"] = (
             0.99 if form == "loss_difference" else None
         )
-    return dataclasses.replace(recipe, **(follows | changes))
+    adapted = dataclasses.replace(recipe, **(follows | changes))
+    if "student_wait" in changes:
+        adapted.check_wait()
+    return adapted
 
 
 def check_recipe(recipe: Any) -> None:

@@ -64,6 +64,7 @@ def make_model(
     'MetaPseudoLabels'
     """
     check_recipe(recipe)
+    recipe.check_wait()
     recipe = for_method(recipe, method)
     keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
 

@@ -142,6 +142,9 @@ class Recipe:
         self._check(arguments.number, "feedback_weight")
         for name, choices in CHOICES.items():
             arguments.choice(name, getattr(self, name), choices)
+
+    def check_wait(self) -> None:
+        """Raises if the student would never start."""
         if self.student_wait >= self.steps:
             raise ArgumentError(
                 "student_wait",

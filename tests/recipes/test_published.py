@@ -215,7 +215,8 @@ def test_recipes_are_in_range(name):
 )
 def test_a_recipe_checks_itself(changes, message):
     with pytest.raises(ValueError, match=message):
-        dataclasses.replace(get("digits"), **changes)
+        recipe = dataclasses.replace(get("digits"), **changes)
+        recipes.make_model(recipe, (8, 8, 1), 10)  # where two fields disagree
     with pytest.raises(ValueError, match=message):
         recipes.adapt(get("digits"), **changes)
 
