@@ -23,7 +23,13 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["mpl_keras", "mpl_keras.*"]),
-    package_data={"mpl_keras": ["py.typed", "report/templates/*.html"]},
+    package_data={
+        "mpl_keras": [
+            "py.typed",
+            "datasets/digits.npz",
+            "report/templates/*.html",
+        ]
+    },
     entry_points={"console_scripts": ["mpl-keras = mpl_keras.commands:main"]},
     python_requires=">=3.11,<3.14",
     install_requires=[

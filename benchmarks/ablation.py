@@ -44,7 +44,7 @@ from absl import app, flags
 from sklearn import datasets as sklearn_datasets
 
 import mpl_keras
-from mpl_keras import augment, datasets, feedback, files, networks, recipes
+from mpl_keras import augment, datasets, feedback, networks, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -606,7 +606,10 @@ def read_runs(path):
     if rows and tuple(rows[0]) != COLUMNS:
         sys.exit(f"{path} has other columns: {', '.join(rows[0])}")
     if len(text) != text.rfind("\n") + 1:
-        files.write_whole(path, files.text_writer("\n".join(lines) + "\n"))
+        half = f"{path}.half"
+        with open(half, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.replace(half, path)
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Speed of predict.py on files, against the bare model on arrays.
+"""Speed of `mpl-keras predict` on files, against the bare model on arrays.
 
     python benchmarks/predict.py --backbone=wide_resnet_28_2 --images=10000
 

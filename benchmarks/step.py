@@ -55,8 +55,7 @@ def keras_candidate(batch_size, unlabeled, feedback, precision="float32"):
     import numpy as np
     import tensorflow as tf
 
-    from mpl_keras import recipes
-    from mpl_keras.networks import batch_norm
+    from mpl_keras import networks, recipes
 
     before = memory()
     keras.config.set_dtype_policy(precision)
@@ -98,7 +97,7 @@ def keras_candidate(batch_size, unlabeled, feedback, precision="float32"):
 
     @tf.function
     def forward():
-        with batch_norm.fused(model.teacher):
+        with networks.fused_batch_norm(model.teacher):
             return model.teacher(together, training=True)
 
     forward()

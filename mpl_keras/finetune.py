@@ -181,7 +181,7 @@ def _copy(model, num_classes):
         *_, trained = model.trained.values()  # the averaged one is the last
     whole = isinstance(network, keras.Model) and network.weights
     if not (whole and not trained.trainable_variables):
-        requirements.check(trained, "model", stacklevel=5)
+        requirements.check_network(trained, "model", stacklevel=5)
     copy = averaging.clone(network, "model")
     _copy_trainable(trained, copy)
     if not copy.trainable_variables:

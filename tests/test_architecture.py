@@ -283,10 +283,12 @@ ABSTRACT = {
     "FittedModel",
     "FolderInUseError",
     "Header",
+    "Learned",
+    "MetaBatch",
     "MissingFileError",
     "NotWritableError",
     "Pass",
-    "Passes",
+    "ShuffledBatches",
     "Reaction",
     "SavableModel",
     "SemiSupervisedModel",
@@ -372,6 +374,18 @@ def test_importing_is_quiet_and_light():
     *rest, late = result.stderr.splitlines()
     assert late == "LATE: []"
     assert not [line for line in rest if "mpl_keras" in line]
+
+
+def test_the_models_load_neither_data_nor_work():
+    code = "import sys, mpl_keras.models; sys.stderr.write('\\nLOADED: ' + "
+    code += "' '.join(name for name in sys.modules if 'mpl_keras.' in name))"
+    result = python(code)
+    assert result.returncode == 0, result.stderr
+    loaded = result.stderr.splitlines()[-1].removeprefix("LOADED: ").split()
+    assert "mpl_keras.models.student" in loaded
+    folders = {name.split(".")[1] for name in loaded}
+    assert folders <= {*METHOD, "commands"}  # how a program starts
+    assert "mpl_keras.commands.train" not in loaded
 
 
 def test_another_backend_is_refused():

@@ -260,7 +260,7 @@ def default_views(x: Any) -> Views | None:
     No flip for small images, because it changes the class of letters.
 
     Args:
-        x: An array, or a `sources.Source`. uint8 images [N, height, width, 1
+        x: An array, or a `datasets.Source`. uint8 images [N, height, width, 1
             or 3] get `imagenet_views` above 64 pixels, `svhn_views` from 32 on,
             `image_views` below; other uint8 and float images `image_views`;
             float features [N, features] `jitter_views` of 0.05 and 0.2 standard

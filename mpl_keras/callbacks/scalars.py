@@ -63,7 +63,11 @@ def state(model: keras.Model) -> dict[str, float]:
     """
     values = {}
     ours = isinstance(model, DistributedModel)
-    optimizers = model.optimizers if ours else {"model": model.optimizer}
+    optimizers = (
+        model.optimizers
+        if ours
+        else {"model": getattr(model, "optimizer", None)}
+    )
     for name, optimizer in sorted(optimizers.items(), reverse=True):
         name = "network" if name == "model" else name
         rate = getattr(

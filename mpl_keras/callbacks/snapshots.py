@@ -76,7 +76,7 @@ class Snapshots:
                 lambda *leaves: np.concatenate(leaves)[:_HELD_OUT], *parts
             )
         else:
-            most = samples.room(batches.element_spec[0], _HELD_OUT)
+            most = samples.limit_by_memory(batches.element_spec[0], _HELD_OUT)
             index = samples.spread(stream.num_examples, most)
             x, y = keras.tree.map_structure(np.asarray, stream.read(index))
         y = arrays.class_ids(arrays.labels(y, data.num_classes))

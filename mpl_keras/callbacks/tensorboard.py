@@ -33,7 +33,7 @@ _SHARE, _FIRST_COST = 0.5e-3, 1.0
 class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
     """Shows a training in TensorBoard, over the training's own step.
 
-        watch = mpl_keras.tensorboard.TensorBoard("run/tensorboard", data=data)
+        watch = mpl_keras.callbacks.TensorBoard("run/tensorboard", data=data)
         model.fit(train, validation_data=data.validation, callbacks=[watch])
 
     and, while it trains or later, `tensorboard --logdir=run`.

@@ -12,11 +12,11 @@ VIEWS = ("labeled", "weak", "strong")
 def unpack(data: Any, num_classes: int) -> tuple[Any, Any, Any]:
     """Views, labels and weights of a batch, checked as far as shapes go."""
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    check(x, y, sample_weight, num_classes)
+    check_batch(x, y, sample_weight, num_classes)
     return x, y, sample_weight
 
 
-def check(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
+def check_batch(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
     """Raises unless a training batch has the form that the models expect.
 
     Looks at names, shapes and dtypes only, so that it also serves while a

@@ -156,7 +156,7 @@ def check_frame(frame: Any, argument: str) -> None:
         )
     repeated = repetitions(frame.columns)
     if not len(frame) or repeated:
-        problem = f"columns {some(repeated)} twice" if repeated else "no rows"
+        problem = f"columns {quoted(repeated)} twice" if repeated else "no rows"
         raise ValueError(
             f"`{argument}` must have rows, and columns of different names. "
             f"Received: {problem}"
@@ -186,9 +186,9 @@ def check_columns(
             for name in gone
             for match in difflib.get_close_matches(str(name), names)
         }
-        problems.append(f"no {some(gone)} among {some(near or names)}")
+        problems.append(f"no {quoted(gone)} among {quoted(near or names)}")
     if extra:
-        problems.append(f"{some(extra)} besides")
+        problems.append(f"{quoted(extra)} besides")
     if problems:
         raise ValueError(
             f"`{argument}` must {must}. Received: {' and '.join(problems)}"
@@ -206,11 +206,11 @@ def repetitions(names: Iterable[Hashable]) -> list:
     return [name for name, count in counts.items() if count > 1]
 
 
-def some(values: Iterable, most: int = 8) -> str:
+def quoted(values: Iterable, most: int = 8) -> str:
     """The first of some values, for an error.
 
     Example:
-    >>> some(range(5), most=2)
+    >>> quoted(range(5), most=2)
     '0, 1, ... (5 in all)'
     """
     values = list(values)
@@ -278,8 +278,8 @@ def _one_hot(column, known: _Column, argument) -> np.ndarray:
         raise ValueError(
             f"`{argument}` must have the categories of the training frame, "
             "whose dtype can declare more of them than its rows have. "
-            f"Received: {some(unknown)} in column {known.name!r}, not among "
-            f"{some(place)}"
+            f"Received: {quoted(unknown)} in column {known.name!r}, not among "
+            f"{quoted(place)}"
         )
     return np.eye(len(place))[[place[value] for value in column]]
 

@@ -19,7 +19,7 @@ class SemiSupervisedData:
     """A few labeled examples, many unlabeled ones, and what to measure with.
 
     Args:
-        labeled: Pair (x, y). An x is an array, a `sources.Source` (which
+        labeled: Pair (x, y). An x is an array, a `datasets.Source` (which
             reads its examples when they are needed), or a nested structure of
             these with one first axis; y is integers [N] or probabilities
             [N, num_classes].

@@ -50,7 +50,7 @@ class ImageFiles(sources.Source):
         paths: Of the files.
         special: `Header.special` of each.
         shape: (height, width, channels) to which every image is brought.
-        view_shape: See `sources.Source`.
+        view_shape: See `datasets.Source`.
 
     Example:
     >>> files = ImageFiles(["a.png", "b.png"], [False, False], (32, 32, 3))

@@ -146,7 +146,7 @@ def _feature_names(frame, target, features) -> list:
     if not features or target in features or repeated:
         raise ValueError(
             "`features` must be at least one column, each once, and not "
-            f"`target`. Received: {columns.some(features)}, target={target!r}"
+            f"`target`. Received: {columns.quoted(features)}, target={target!r}"
         )
     return features
 
@@ -256,7 +256,7 @@ def _classes(column) -> tuple[np.ndarray, tuple]:
             "`target` must be a column with at least two classes, missing only "
             f"in unlabeled rows. Received: target={column.name!r}, known in "
             f"{len(values)} of {len(known)} rows"
-            + f", always {columns.some(present)}"
+            + f", always {columns.quoted(present)}"
             * bool(present)
         )
     declared = getattr(column.dtype, "categories", None)
@@ -273,11 +273,11 @@ def _class_ids(column, classes, argument) -> np.ndarray:
     values = [] if gone else _target_values(column, argument)
     unknown = set(values) - set(classes)
     if gone or unknown:
-        came = f"classes {columns.some(unknown)}"
+        came = f"classes {columns.quoted(unknown)}"
         came = f"{gone} missing" if gone else came
         raise ValueError(
             f"`{argument}` must have in every row a class that labeled rows "
-            f"of `frame` have: {columns.some(classes)}. Received: {came} in "
+            f"of `frame` have: {columns.quoted(classes)}. Received: {came} in "
             f"column {column.name!r}"
         )
     return _places(values, classes)

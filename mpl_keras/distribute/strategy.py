@@ -29,7 +29,7 @@ def make_strategy(
     To be called before anything else of TensorFlow. Where there are several
     workers it waits until all of them have come.
 
-        strategy = cluster.make_strategy()
+        strategy = distribute.make_strategy()
         with strategy.scope():
             model = ...  # made, and compiled
         model.fit(...)

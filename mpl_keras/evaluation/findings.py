@@ -260,7 +260,7 @@ def read(batches: tf.data.Dataset, index: list[int]) -> tuple[Any, list[str]]:
     """Examples of a data set by their numbers, and their files' names.
 
     Args:
-        batches: Of (x, y), as `data.evaluation_batches` makes them or any.
+        batches: Of (x, y), as `datasets.evaluation_batches` makes them or any.
         index: Numbers of the examples, at least one.
 
     Returns:

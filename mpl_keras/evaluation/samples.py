@@ -60,8 +60,8 @@ def unlabeled(data: Any, most: int) -> Unlabeled:
     if seen is None:
         x = sources.centered(x)
     with tf.device("CPU:0"):
-        index = spread(arrays.num_examples(x), room(x, most))
-        chosen = at(x, index)
+        index = spread(arrays.num_examples(x), limit_by_memory(x, most))
+        chosen = select(x, index)
         # Those of the sheet, spread over the others.
         shown = spread(len(index), _PAIRS)
         weak, strong = chosen, None
@@ -107,9 +107,9 @@ def probe(data: Any, most: int) -> Probe:
     x, truth = sources.centered(data.unlabeled), data.unlabeled_labels
     own = arrays.class_ids(data.labeled[1])
     with tf.device("CPU:0"):
-        index = spread(arrays.num_examples(x), room(x, most))
+        index = spread(arrays.num_examples(x), limit_by_memory(x, most))
         return Probe(
-            at(x, index),
+            select(x, index),
             None if truth is None else np.asarray(truth)[index],
             np.bincount(own, minlength=data.num_classes) / len(own),
         )
@@ -139,11 +139,11 @@ def spread(count: int, most: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
-def room(x: Any, most: int) -> int:
+def limit_by_memory(x: Any, most: int) -> int:
     """How many examples of a kind, at most, are kept in memory.
 
     Example:
-    >>> room(np.zeros((5, 1024, 1024, 3), "uint8"), 1000)
+    >>> limit_by_memory(np.zeros((5, 1024, 1024, 3), "uint8"), 1000)
     16
     """
     size = sum(
@@ -154,11 +154,11 @@ def room(x: Any, most: int) -> int:
     return max(min(most, _MOST_BYTES // max(size, 1)), _PAIRS)
 
 
-def at(x: Any, index: np.ndarray) -> Any:
+def select(x: Any, index: np.ndarray) -> Any:
     """Examples with these numbers, as arrays.
 
     Example:
-    >>> at({"a": np.arange(10)}, np.array([7, 1]))
+    >>> select({"a": np.arange(10)}, np.array([7, 1]))
     {'a': array([7, 1])}
     """
 

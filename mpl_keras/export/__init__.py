@@ -6,6 +6,7 @@ from mpl_keras.export.classifiers import (
 )
 from mpl_keras.export.conversion import (
     FORMATS,
+    suffix,
 )
 from mpl_keras.export.prediction import (
     Prediction,
@@ -16,22 +17,23 @@ from mpl_keras.export.table import (
     write_predictions,
 )
 from mpl_keras.export.write import (
-    Check,
-    check,
+    Agreement,
+    check_classifier,
     convert,
     write_classifier,
 )
 
 __all__ = [
-    "Check",
+    "Agreement",
     "Classifier",
     "Counts",
     "FORMATS",
     "Prediction",
-    "check",
+    "check_classifier",
     "convert",
     "load",
     "predict_files",
+    "suffix",
     "write_classifier",
     "write_predictions",
 ]

@@ -27,7 +27,7 @@ _EXACT = 1e-5  # largest difference of a probability
 _INT8_WARNS, _INT8_FAILS = 0.98, 0.9  # share of images of the same class
 
 
-class Check(NamedTuple):
+class Agreement(NamedTuple):
     """How what was written compares with the network.
 
     Attributes:
@@ -38,7 +38,7 @@ class Check(NamedTuple):
             alone, agreement says nothing.
 
     Example:
-    >>> print(Check(images=256, agreement=1.0, difference=2e-7, classes=3))
+    >>> print(Agreement(images=256, agreement=1.0, difference=2e-7, classes=3))
     on 256 images of 3 classes 100.0 % the same class, probabilities differ \
 by at most 2.0e-07
     """
@@ -68,7 +68,7 @@ def write_classifier(
     network: str = "averaged",
     overwrite: bool = False,
     facts: Mapping[str, Any] | None = None,
-) -> Check:
+) -> Agreement:
     """Writes an image classifier that needs nothing else, and its model card.
 
     | format | path | takes | is run by |
@@ -131,7 +131,7 @@ TensorFlow Serving |
         known["network"] = model.describe(network)
         known["trained_steps"] = int(model.step.numpy())
         model = {"averaged": model.averaged, **model.trained}[network]
-    check(model, filepath, data, format, overwrite)
+    check_classifier(model, filepath, data, format, overwrite)
     checked = []
     files.write_whole(
         filepath,
@@ -150,7 +150,7 @@ def convert(
     path: Any,
     data: SemiSupervisedData,
     format: str = "tf_saved_model",
-) -> Check:
+) -> Agreement:
     """Writes what `write_classifier` does, to a path of its own, and checks it.
 
     Args:
@@ -176,7 +176,7 @@ def convert(
     return _compare(network, path, _pixels(data, _CHECKED), format)
 
 
-def check(
+def check_classifier(
     network: keras.Model,
     filepath: Any,
     data: SemiSupervisedData,
@@ -266,7 +266,7 @@ def _compare(network, path, images, format):
     agreement = float((margin >= expected.max(-1) - tie).mean())
     difference = float(np.abs(given - expected).max())
     classes = len(np.unique(expected.argmax(-1)))
-    found = Check(len(images), agreement, difference, classes)
+    found = Agreement(len(images), agreement, difference, classes)
     if format != "litert_int8" and not difference <= _EXACT:
         raise ValueError(
             f"What was written as {format} differs from the network, and was "

@@ -80,14 +80,14 @@ class FittedModel(SavableModel):
             ValueError: Before the first step, if the data are not of this
                 form, or the replicas of a strategy could not train as one
                 does.
-            distribution.WorkerLost: If one of several workers is gone: start
+            distribute.WorkerLost: If one of several workers is gone: start
                 all of them again.
         """
         if isinstance(x, tf.data.Dataset):
             kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
             kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
-            batches.check(*data, self.num_classes)
+            batches.check_batch(*data, self.num_classes)
             self._check_classes(x)
             sizes = [_batch_size(data[0][view]) for view in VIEWS[:2]]
             self.examples_per_step = None if None in sizes else sum(sizes)
@@ -183,7 +183,7 @@ class FittedModel(SavableModel):
 
     def _checked_labels(self, x, y, sample_weight):
         """Labels as arrays; raises unless all are views and labels."""
-        batches.check(x, y, sample_weight, self.num_classes)
+        batches.check_batch(x, y, sample_weight, self.num_classes)
         arrays.finite(x, "x")
         if not isinstance(y, dict):
             return arrays.labels(y, self.num_classes)

@@ -9,8 +9,9 @@ from mpl_keras import losses
 from mpl_keras.checks import arguments, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
-from mpl_keras.models import passes, student
+from mpl_keras.models import passes
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
+from mpl_keras.models.student import StudentUpdate, meta_batch
 from mpl_keras.networks import averaging, requirements
 
 _KINDS = ("soft", "sampled", "argmax")
@@ -126,6 +127,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             feedback = feedback_module.HypergradientFeedback(weight=0.1)
         self.feedback = feedback
         self.pseudo_labels = _check_kind(pseudo_labels, feedback)
+        self.student_update = StudentUpdate(student, feedback, label_smoothing)
         arguments.choice("pseudo_label_view", pseudo_label_view, VIEWS[1:])
         self.pseudo_label_view = pseudo_label_view
         self.seed = arguments.integer("seed", seed, 0, 2**31 - 1)
@@ -239,7 +241,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """One step of Meta Pseudo Labels (Pham et al., 2021, Algorithm 1)."""
         x, y, sample_weight = batches.unpack(data, self.num_classes)
         labels = y["labeled"] if isinstance(y, dict) else y
-        meta = student.meta_batch(x, y, sample_weight)
+        meta = meta_batch(x, y, sample_weight)
         self.measuring.prepare(meta.labels)
         before = self.safeguard.keep(self)
 
@@ -253,15 +255,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         reaction = feedback_module.Reaction(
             pseudo_labels, tf.nn.softmax(taught), rate, active=rate > 0
         )
-        learned = student.learn(
-            self.student,
-            self.student_optimizer,
-            x["strong"],
-            meta,
-            reaction,
-            # The base class needs nothing.
-            form=self.feedback or feedback_module.Feedback,
-            label_smoothing=self.label_smoothing,
+        learned = self.student_update(
+            self.student_optimizer, x["strong"], meta, reaction
         )
 
         # Teacher: own gradient plus the feedback's, in one backward pass.

@@ -27,16 +27,21 @@ def finite(quantities: Mapping[str, Any]) -> tf.Tensor:
     >>> finite({"loss": tf.constant(1.0), "gradient": [tf.constant([1 / 3])]})
     <tf.Tensor: shape=(2,), dtype=bool, numpy=array([ True,  True])>
     """
-    flags = []
-    for tensors in quantities.values():
-        flags.append(
-            tf.reduce_all(
-                [
-                    tf.reduce_all(tf.math.is_finite(tensor))
-                    for tensor in tf.nest.flatten(tensors)
-                ]
-            )
+    axes = {}  # one constant for each rank: there are hundreds of tensors
+
+    def whole(tensor):
+        tensor = tf.convert_to_tensor(tensor)
+        rank = tensor.shape.rank
+        if rank not in axes:
+            axes[rank] = tf.constant(list(range(rank)), tf.int32, [rank])
+        return tf.raw_ops.All(
+            input=tf.raw_ops.IsFinite(x=tensor), axis=axes[rank]
         )
+
+    flags = [
+        tf.reduce_all([whole(tensor) for tensor in tf.nest.flatten(tensors)])
+        for tensors in quantities.values()
+    ]
     shares = replicas.mean(tf.cast(tf.stack(flags), tf.float32))
     return shares >= 1.0
 
@@ -160,7 +165,7 @@ class Snapshot:
     def __init__(self, variables):
         self._variables = list(variables)
         # No copies yet: what changes a variable makes one if it must.
-        self._values = [tf.identity(v.value) for v in self._variables]
+        self._values = [tf.convert_to_tensor(v.value) for v in self._variables]
 
     def restore_unless(self, good: tf.Tensor) -> None:
         """Puts the values back unless the step was good."""
@@ -174,7 +179,11 @@ class Snapshot:
             return
 
         def restore():
-            replicas.assign(self._variables, self._values)
+            # TensorFlow's own: Keras's adds five operations for each.
+            for variable, old in zip(
+                self._variables, self._values, strict=True
+            ):
+                variable.value.assign(old, read_value=False)
             return True
 
         tf.cond(good, lambda: True, restore)

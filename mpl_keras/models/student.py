@@ -38,15 +38,7 @@ def meta_batch(x, y, sample_weight) -> MetaBatch:
     return MetaBatch(x.get("meta", x["labeled"]), y, sample_weight)
 
 
-def learn(
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    strong: Any,
-    meta: MetaBatch,
-    reaction: feedback_module.Reaction,
-    form: Any,
-    label_smoothing: float,
-) -> Learned:
+class StudentUpdate:
     """Moves the student, and sees what this did to its labeled loss.
 
     BatchNorm and dropout are in training mode in every pass. Only the update,
@@ -56,70 +48,109 @@ def learn(
 
     Args:
         network: The student.
-        optimizer: Its optimizer.
-        strong: Strong views of the unlabeled examples.
-        meta: The examples on which it is measured.
-        reaction: Has the pseudo labels; is filled in with what the feedback
-            needs.
-        form: The feedback, which says what it needs.
+        form: The feedback, which says what it needs; or None.
         label_smoothing: Of the student's loss.
+
+    Example:
+    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> sgd = keras.optimizers.SGD(0.1)
+    >>> sgd.build(net.trainable_variables)
+    >>> x, labels = tf.ones((4, 2)), tf.one_hot([0, 1, 2, 0], 3)
+    >>> reaction = feedback_module.Reaction(
+    ...     labels, labels, sgd.learning_rate, active=True
+    ... )
+    >>> update = StudentUpdate(net, None, label_smoothing=0.0)
+    >>> update(sgd, x, MetaBatch(x, labels, None), reaction).logits.shape
+    TensorShape([4, 3])
     """
-    variables = network.trainable_variables
-    snapshot = [
-        (variable, tf.identity(variable))
-        for variable in network.non_trainable_variables
-    ]
-    if form.uses_loss_difference:
-        before, _ = _labeled_loss(network, snapshot, meta)
-        reaction.loss_before = replicas.mean(before)
 
-    # Float16's loss scale, read once: applying gradients may change it.
-    scale = losses.as_float(optimizer.scale_loss(1.0))
-    # Not what is differentiated twice: TensorFlow composes that itself.
-    with batch_norm.fused(network, not form.uses_label_gradient):
-        label_tape, loss, gradients = _gradients(
-            network, strong, reaction.pseudo_labels, label_smoothing, scale
-        )
-    total = replicas.apply_gradients(optimizer, gradients, variables)
+    def __init__(self, network: keras.Model, form: Any, label_smoothing: float):
+        self._network = network
+        # The base class needs nothing.
+        self._form = form or feedback_module.Feedback
+        self._label_smoothing = label_smoothing
 
-    # Only a tape that is used keeps what a backward pass needs.
-    with tf.GradientTape() as tape:
-        after, logits = _labeled_loss(network, snapshot, meta)
-        scaled = after * tf.cast(scale, after.dtype)
-    reaction.loss_after = replicas.mean(after)
-    if form.uses_gradients:
-        labeled_gradients = passes.gradients_of(tape, scaled, variables)
-        reaction.labeled_gradients = replicas.mean(
-            _divided(labeled_gradients, scale)
-        )
-        reaction.gradients = _divided(total, scale)
-    if form.uses_label_gradient:
-        labels = reaction.pseudo_labels
-        size = tf.shape(labels)[0] * replicas.num_replicas()
-        slope = label_tape.gradient(
-            gradients, labels, output_gradients=reaction.labeled_gradients
-        )
-        slope *= tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype)
-        reaction.label_gradient = slope
-    return Learned(loss, gradients, logits)
+    def __call__(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        strong: Any,
+        meta: MetaBatch,
+        reaction: feedback_module.Reaction,
+    ) -> Learned:
+        """One update.
 
+        Args:
+            optimizer: The student's.
+            strong: Strong views of the unlabeled examples.
+            meta: The examples on which the student is measured.
+            reaction: Has the pseudo labels; is filled in with what the
+                feedback needs.
+        """
+        network, form = self._network, self._form
+        variables = network.trainable_variables
+        snapshot = [
+            (variable, tf.identity(variable))
+            for variable in network.non_trainable_variables
+        ]
+        if form.uses_loss_difference:
+            before, _ = _labeled_loss(network, snapshot, meta)
+            reaction.loss_before = replicas.mean(before)
 
-def _gradients(network, strong, pseudo_labels, label_smoothing, scale):
-    """The student's loss and its gradients, recorded for the labels."""
-    with tf.GradientTape(watch_accessed_variables=False) as label_tape:
-        label_tape.watch(pseudo_labels)
-        with tf.GradientTape() as tape:
-            logits = network(strong, training=True)
-            loss = tf.reduce_mean(
-                losses.crossentropy(pseudo_labels, logits, label_smoothing)
+        # Float16's loss scale, read once: applying gradients may change it.
+        scale = losses.as_float(optimizer.scale_loss(1.0))
+        # Not what is differentiated twice: TensorFlow composes that itself.
+        with batch_norm.fused(network, not form.uses_label_gradient):
+            label_tape, loss, gradients = self._gradients(
+                strong, reaction.pseudo_labels, scale
             )
-            loss += passes.penalty_of(network, loss.dtype)
-            scaled = loss * tf.cast(scale, loss.dtype)
-            scaled /= replicas.num_replicas()
-        gradients = passes.gradients_of(
-            tape, scaled, network.trainable_variables
-        )
-    return label_tape, loss, gradients
+        total = replicas.apply_gradients(optimizer, gradients, variables)
+
+        # Only a tape that is used keeps what a backward pass needs.
+        with tf.GradientTape() as tape:
+            after, logits = _labeled_loss(network, snapshot, meta)
+            scaled = after * tf.cast(scale, after.dtype)
+        reaction.loss_after = replicas.mean(after)
+        if form.uses_gradients:
+            labeled_gradients = passes.gradients_of(tape, scaled, variables)
+            reaction.labeled_gradients = replicas.mean(
+                _divided(labeled_gradients, scale)
+            )
+            reaction.gradients = _divided(total, scale)
+        if form.uses_label_gradient:
+            reaction.label_gradient = _label_gradient(
+                label_tape, gradients, reaction, scale
+            )
+        return Learned(loss, gradients, logits)
+
+    def _gradients(self, strong, pseudo_labels, scale):
+        """The student's loss and its gradients, recorded for the labels."""
+        network = self._network
+        with tf.GradientTape(watch_accessed_variables=False) as label_tape:
+            label_tape.watch(pseudo_labels)
+            with tf.GradientTape() as tape:
+                logits = network(strong, training=True)
+                loss = tf.reduce_mean(
+                    losses.crossentropy(
+                        pseudo_labels, logits, self._label_smoothing
+                    )
+                )
+                loss += passes.penalty_of(network, loss.dtype)
+                scaled = loss * tf.cast(scale, loss.dtype)
+                scaled /= replicas.num_replicas()
+            gradients = passes.gradients_of(
+                tape, scaled, network.trainable_variables
+            )
+        return label_tape, loss, gradients
+
+
+def _label_gradient(label_tape, gradients, reaction, scale):
+    """Derivative of `<g, v>` to each pseudo label, times the batch size."""
+    labels = reaction.pseudo_labels
+    size = tf.shape(labels)[0] * replicas.num_replicas()
+    slope = label_tape.gradient(
+        gradients, labels, output_gradients=reaction.labeled_gradients
+    )
+    return slope * (tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype))
 
 
 def _labeled_loss(network, snapshot, meta):

@@ -69,7 +69,7 @@ class UDA(SemiSupervisedModel):
         supervised_threshold=None,
         name: str | None = None,
     ):
-        requirements.check(model, "model")
+        requirements.check_network(model, "model")
         super().__init__(
             model,
             "model",

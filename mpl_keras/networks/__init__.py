@@ -4,12 +4,14 @@ from mpl_keras.networks.backbones import (
     make,
     names,
 )
+from mpl_keras.networks.batch_norm import fused as fused_batch_norm
 from mpl_keras.networks.wide_residual import (
     regularizer,
     wide_resnet,
 )
 
 __all__ = [
+    "fused_batch_norm",
     "make",
     "names",
     "regularizer",

@@ -49,7 +49,7 @@ def make(
     weights: str | os.PathLike | None,
     options: dict,
 ) -> keras.Model:
-    """One of the applications; see `backbones.make`, which checks arguments.
+    """One of the applications; see `networks.make`, which checks arguments.
 
     Args:
         name: A key of `constructors()`.

@@ -41,7 +41,7 @@ def make(
     """A network by name, from images in [0, 255] to logits.
 
     - `"small_cnn"`: two convolutions and a dense layer, for digits.
-    - `"wide_resnet_28_2"`: see `wide_resnet.wide_resnet`; any depth and width.
+    - `"wide_resnet_28_2"`: see `networks.wide_resnet`; any depth and width.
     - Any of `keras.applications`, as `"ResNet50"`, `"resnet50"` or
       `"efficientnet_v2_b0"`: its convolutions, global average pooling, and a
       new head of dropout and a dense layer. Images are preprocessed within

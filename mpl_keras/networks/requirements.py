@@ -7,7 +7,7 @@ import keras
 from mpl_keras.distribute import state
 
 
-def check(network, argument: str, stacklevel: int = 4) -> int:
+def check_network(network, argument: str, stacklevel: int = 4) -> int:
     """Raises unless a network is a built Keras classifier.
 
     Args:
@@ -130,8 +130,8 @@ def _warn_of_probabilities(network, argument, stacklevel):
 def check_pair(teacher: keras.Model, student: keras.Model) -> None:
     """Raises unless two networks can be teacher and student."""
     widths = (
-        check(teacher, "teacher", stacklevel=5),
-        check(student, "student", stacklevel=5),
+        check_network(teacher, "teacher", stacklevel=5),
+        check_network(student, "student", stacklevel=5),
     )
     if teacher is student:
         raise ValueError(

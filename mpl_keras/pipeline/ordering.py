@@ -17,7 +17,7 @@ from mpl_keras.datasets import sources
 SMALL_SET = 1024
 
 
-class Passes:
+class ShuffledBatches:
     """Batches from an endless sequence of passes, each in an order of its own.
 
     Batch t holds positions tB to tB + B - 1 of that sequence. Nothing is

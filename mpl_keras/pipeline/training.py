@@ -219,7 +219,7 @@ def _part_function(sets, sizes, views, seed, strong_meta, shards):
     labeled_size, unlabeled_size = (size // shards for size in sizes)
 
     def passes(name, size):
-        return ordering.Passes(
+        return ordering.ShuffledBatches(
             sets[name], size, ordering.key_of(seed, f"{name} order")
         )
 
@@ -289,7 +289,7 @@ def labeled_dataset(
     shapes = _view_shapes(labeled[0])
     if view is None:
         labeled = (sources.centered(labeled[0]), labeled[1])
-    passes = ordering.Passes(
+    passes = ordering.ShuffledBatches(
         labeled, batch_size, ordering.key_of(seed, "labeled order")
     )
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from mpl_keras import feedback
 from mpl_keras.checks import arguments
-from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.recipes.recipe import CHOICES, STRETCHED, Recipe
 
 # A form of feedback by its name in recipes, and a weight for one whose recipe
@@ -47,7 +46,8 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
             f"`changes` must be fields of a recipe, {sorted(known)}. "
             f"Received: {sorted(set(changes) - known)}"
         )
-    dataclasses.replace(recipe, **changes)  # raises for what is out of range
+    # Raises for what is out of range, before anything follows from it.
+    dataclasses.replace(recipe, **changes)
     follows = {}
     stretch = changes.get("steps", recipe.steps) / recipe.steps
     for name in STRETCHED:
@@ -70,13 +70,8 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
             0.99 if form == "loss_difference" else None
         )
     adapted = dataclasses.replace(recipe, **(follows | changes))
-    if "student_wait" in changes and adapted.student_wait >= adapted.steps:
-        raise ArgumentError(
-            "student_wait",
-            "be less than {steps}, or the student never starts",
-            str(adapted.student_wait),
-            others={"steps": str(adapted.steps)},
-        )
+    if "student_wait" in changes:
+        adapted.check_wait()
     return adapted
 
 

@@ -46,7 +46,7 @@ def make_model(
             first three train the network that is the teacher in the others,
             from the same weights. "uda_aligned" aligns with the labels'
             marginal, unless the recipe names another prior.
-        weights: Of all networks to begin with, see `backbones.make`.
+        weights: Of all networks to begin with, see `networks.make`.
         seed: Of the initial weights, dropout and sampled pseudo labels.
         steps_per_execution: As of the models' `compile`.
         jit_compile: The same.
@@ -64,6 +64,7 @@ def make_model(
     'MetaPseudoLabels'
     """
     check_recipe(recipe)
+    recipe.check_wait()
     recipe = for_method(recipe, method)
     keras.utils.set_random_seed(arguments.integer("seed", seed, 0, 2**31 - 1))
 

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Recipe:
         num_labeled: Labeled examples, equally many of each class; None for all
             that the data set's training split has.
         num_classes: How many.
-        backbone: Name for `backbones.make`, for teacher and student.
+        backbone: Name for `networks.make`, for teacher and student.
         image_size: Height and width in pixels.
         views: Name of the policy of weak and strong views.
         labeled_batch_size: Labeled examples of a step.
@@ -141,6 +142,16 @@ class Recipe:
         self._check(arguments.number, "feedback_weight")
         for name, choices in CHOICES.items():
             arguments.choice(name, getattr(self, name), choices)
+
+    def check_wait(self) -> None:
+        """Raises if the student would never start."""
+        if self.student_wait >= self.steps:
+            raise ArgumentError(
+                "student_wait",
+                "be less than {steps}, or the student never starts",
+                str(self.student_wait),
+                others={"steps": str(self.steps)},
+            )
 
     def _check(self, check, name, *bounds, **more):
         value = getattr(self, name)

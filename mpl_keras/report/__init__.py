@@ -1,7 +1,7 @@
 """What people read of a training: a page, figures, and a model card."""
 
 from mpl_keras.report.page import (
-    check,
+    check_installed,
     plot_confusion,
     plot_curves,
     write,
@@ -11,7 +11,7 @@ from mpl_keras.report.preview import (
 )
 
 __all__ = [
-    "check",
+    "check_installed",
     "plot_confusion",
     "plot_curves",
     "plot_views",

@@ -157,7 +157,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
 
 
 def _squares(count, class_names):
-    """A figure with room for the names around a square axis."""
+    """A figure with space for the names around a square axis."""
     size = 8 if count <= 12 else 7
     names = [canvas.text(name, 15) for name in class_names]
     beside = canvas.length(names, size)

@@ -45,7 +45,7 @@ _METHODS = {
 }
 
 
-def check(page: bool = True) -> None:
+def check_installed(page: bool = True) -> None:
     """Raises unless what pictures and the page are made with is installed.
 
     Args:
@@ -55,11 +55,11 @@ def check(page: bool = True) -> None:
         ImportError: It names what is missing, and how to install it.
 
     Example:
-    >>> check()
+    >>> check_installed()
     """
     with figures.style():
         if page:
-            pages.check()
+            pages.check_installed()
 
 
 def write(

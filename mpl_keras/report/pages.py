@@ -31,14 +31,14 @@ _MANY = 30  # words of a setting
 _DOTS = 96  # CSS pixels of an inch
 
 
-def check() -> None:
+def check_installed() -> None:
     """Raises unless what fills the templates is installed.
 
     Raises:
         ImportError: It names what is missing, and how to install it.
 
     Example:
-    >>> check()
+    >>> check_installed()
     """
     try:
         importlib.import_module("jinja2")
@@ -75,7 +75,7 @@ def render(template: str, **context) -> str:
     >>> "<title>&lt;&amp;&gt;</title>" in page
     True
     """
-    check()
+    check_installed()
     import jinja2
 
     environment = jinja2.Environment(

@@ -142,7 +142,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         network: str = "averaged",
         overwrite: bool = False,
         verbose: bool = False,
-    ) -> dict[str, export.Check]:
+    ) -> dict[str, export.Agreement]:
         """Writes a network in several formats, see `export.write_classifier`.
 
         Args:

@@ -17,7 +17,7 @@ from mpl_keras.checks.arguments import FileInTheWayError, NotWritableError
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
-# As `export.write_whole` names the folder in which it writes.
+# As `files.write_whole` names the folder in which it writes.
 _HALF = re.compile(
     r"\.((settings|results)\.json|(metrics|results)\.csv|(report|comparison)\.html"
     r"|(curves|confusion_matrix|accuracies)\.png|table\.md"

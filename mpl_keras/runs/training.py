@@ -68,8 +68,7 @@ class Training:
     ...     report=False,
     ... )
     >>> folder = os.path.join(tempfile.mkdtemp(), "run")
-    >>> found = Training(small, folder, say=lines.append).run()
-    step 3 of 3, ...
+    >>> found = Training(small, folder, say=lines.append, light=True).run()
     >>> found["step"], found["method"]
     (3, 'supervised')
     """
@@ -137,7 +136,7 @@ class Training:
             files.check_folder(
                 self.output_dir, self.resume, "output_dir", "resume"
             )
-            report.check(settings.report)
+            report.check_installed(settings.report)
         self.data, self.recipe = load_data(settings, self.say, self._chief)
         if self._chief:
             self.folder = RunFolder(

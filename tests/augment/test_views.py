@@ -245,8 +245,8 @@ def test_boxes_of_resized_crops_are_in_range():
     assert 0.195 < area.min() < 0.23 and 0.8 < area.max() < 0.905
     assert 0.49 < aspect.min() < 0.55 and 1.8 < aspect.max() < 2.02
     # Places are uniform over those where the box fits.
-    for first, room in ((top, 300 - height), (left, 200 - width)):
-        place = (first + 0.5) / (room + 1)
+    for first, space in ((top, 300 - height), (left, 200 - width)):
+        place = (first + 0.5) / (space + 1)
         assert abs(place.mean() - 0.5) < 4 / np.sqrt(12 * 2000)
         assert abs(place.std() - np.sqrt(1 / 12)) < 0.02
 

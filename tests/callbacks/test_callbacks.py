@@ -1,14 +1,12 @@
 """Callbacks: what they set, what they measure, and where it is seen."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import mpl_keras
 from mpl_keras import callbacks, losses, schedules
+from mpl_keras.callbacks import progress as progress_module
 
 
 def make_net(width=3):
@@ -290,9 +288,11 @@ def test_a_threshold_cannot_be_above_one():
 
 def test_progress_tells_steps_and_time(capsys, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(callbacks.time, "time", lambda: now[0])
+    monkeypatch.setattr(progress_module.time, "time", lambda: now[0])
+    model = mpl_keras.UDA(make_net())
+    model.step.assign(40)
     progress = callbacks.Progress(100)
-    progress.set_model(types.SimpleNamespace(step=tf.constant(40)))
+    progress.set_model(model)
     progress.on_train_begin()
     progress.on_epoch_begin(0)
     for batch in (1, 3, 5):  # executions of two steps

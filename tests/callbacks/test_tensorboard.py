@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams import plugin_data_pb2
 from mpl_keras import UDA, MetaPseudoLabels, augment, feedback, pipeline
 from mpl_keras.callbacks import backup, events, snapshots, tensorboard
 from mpl_keras.datasets import data
-from mpl_keras.distribute import replicas, state
+from mpl_keras.distribute import state, workers
 
 PICTURES = {
     "held_out/confusion",
@@ -261,7 +261,7 @@ def test_keras_s_own_are_passed_on(tmp_path):
 
 
 def test_other_workers_write_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(replicas, "is_chief", lambda strategy: False)
+    monkeypatch.setattr(workers, "is_chief", lambda strategy: False)
     watch = tensorboard.TensorBoard(
         tmp_path, data=images(), histogram_freq=1, update_freq=1
     )

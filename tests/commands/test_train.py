@@ -152,7 +152,6 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     assert re.search(r"\| finetune.steps \| 5 \|", card.replace("\\", ""))
     accuracies = json.loads((out / "results.json").read_text())["test_accuracy"]
     counts = evaluation.confusion_matrix(student, arrays.test, 10)
-    share = evaluation.accuracy_of(counts)
     assert accuracies["averaged student"] == 100 * evaluation.accuracy_of(
         counts
     )

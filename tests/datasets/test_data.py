@@ -6,10 +6,12 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import sklearn.datasets
 import tensorflow as tf
 
 from mpl_keras import augment, datasets
 from mpl_keras.checks import arrays
+from mpl_keras.datasets import toys
 
 X = np.random.RandomState(0).normal(size=(12, 3)).astype("float32")
 Y = np.arange(4) % 2
@@ -376,7 +378,8 @@ def test_two_moons_errors(arguments, message):
         datasets.two_moons(**arguments)
 
 
-def test_digits_says_what_to_install(monkeypatch):
+def test_digits_are_those_of_scikit_learn_and_do_not_need_it(monkeypatch):
+    pixels, labels = sklearn.datasets.load_digits(return_X_y=True)
     real = builtins.__import__
 
     def without(name, *args, **kwargs):
@@ -385,5 +388,6 @@ def test_digits_says_what_to_install(monkeypatch):
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(ImportError, match="pip install scikit-learn"):
-        datasets.digits(10)
+    x, y = toys._load_digits()
+    np.testing.assert_array_equal(x.reshape(-1, 64) * 16, pixels)
+    np.testing.assert_array_equal(y, labels)

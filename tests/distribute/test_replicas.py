@@ -153,17 +153,17 @@ for i in range(4):
             sys.exit("masks %d and %d are the same" % (i, j))
 
 # A metric whose local values differ comes back as it was.
-from mpl_keras import distribution
+from mpl_keras.distribute import state
 with strategy.scope():
     metric = keras.metrics.Mean()
 tf.function(lambda: strategy.run(lambda: metric.update_state(
     tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, float)
 )))()
-kept = [distribution.local_values(v) for v in metric.variables]
+kept = [state.local_values(v) for v in metric.variables]
 metric.reset_state()
 for variable, values in zip(metric.variables, kept):
-    distribution.assign_local_values(variable, values)
-again = [distribution.local_values(v) for v in metric.variables]
+    state.assign_local_values(variable, values)
+again = [state.local_values(v) for v in metric.variables]
 if kept != again or kept != [[0.0, 1.0], [1.0, 1.0]]:
     sys.exit("%s and %s" % (kept, again))
 """

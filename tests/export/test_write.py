@@ -397,12 +397,12 @@ def test_a_layer_that_cannot_be_carried_is_named(format, data, tmp_path):
 
 
 def test_what_differs_is_not_kept(trained, data, tmp_path, monkeypatch):
-    def write(network, path, preprocessing, metadata):
+    def write_other(network, path, preprocessing, metadata):
         copy = keras.models.clone_model(network)
         copy.set_weights([w + 0.01 for w in network.get_weights()])
         conversion.write_keras(copy, path, preprocessing, metadata)
 
-    monkeypatch.setitem(conversion.WRITERS, "keras", write)
+    monkeypatch.setitem(conversion.WRITERS, "keras", write_other)
     with pytest.raises(ValueError, match="differs from the network"):
         write.write_classifier(
             trained, tmp_path / "a.keras", data, format="keras"
@@ -424,7 +424,7 @@ def test_what_cannot_be_run_is_not_kept(trained, data, tmp_path, monkeypatch):
 
 def test_what_is_no_classifier(trained, tmp_path):
     trained.save(tmp_path / "plain.keras")
-    with pytest.raises(ValueError, match=r"export\(\.\.\., data=data\)"):
+    with pytest.raises(ValueError, match="as `export.write_classifier` writes"):
         classifiers.load(tmp_path / "plain.keras")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ValueError, match="could not be read"):

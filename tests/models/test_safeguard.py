@@ -18,7 +18,8 @@ if REPLICAS > 1:
 import keras
 import numpy as np
 import mpl_keras
-from mpl_keras import distribute, feedback
+from mpl_keras import feedback
+from mpl_keras.distribute import state as model_state
 keras.config.set_dtype_policy(POLICY)
 layers = keras.layers
 
@@ -55,13 +56,13 @@ def fit(steps, bad):
 
 def state():
     # Fit begins by emptying the metrics; the scale is to change.
-    others = distribution.metric_variables(model)
-    others += distribution.loss_scale_variables(model)
+    others = model_state.metric_variables(model)
+    others += model_state.loss_scale_variables(model)
     others += [model.step, model.bad_steps, model.safeguard._bad_in_row]
     others = {{id(v) for v in others}}
     return [
         (v.path, np.array(v.numpy()))
-        for v in distribute.state_variables(model)
+        for v in model_state.state_variables(model)
         if id(v) not in others
     ]
 

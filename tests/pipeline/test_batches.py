@@ -95,14 +95,14 @@ def test_passes_do_not_repeat_each_other(size):
     # With pass numbers as its seeds, TensorFlow's index shuffle would know
     # 256 orders only.
     key = ordering.key_of(0, "order")
-    passes = ordering.Passes(np.arange(size), size * 600, key)
+    passes = ordering.ShuffledBatches(np.arange(size), size * 600, key)
     order = passes(tf.constant(0, tf.int64)).numpy().reshape(600, size)
     distinct = len(np.unique(order, axis=0))
     assert distinct == 600 if size > 5 else distinct > 115  # of 5! = 120
 
 
 def test_first_places_are_uniform():
-    passes = ordering.Passes(np.arange(6), 6 * 6000, 1)
+    passes = ordering.ShuffledBatches(np.arange(6), 6 * 6000, 1)
     order = passes(tf.constant(3, tf.int64)).numpy().reshape(-1, 6)
     counts = np.array([np.bincount(c, minlength=6) for c in order.T])
     # 25 degrees of freedom: 52.6 is exceeded once in a thousand.

@@ -213,10 +213,12 @@ def test_recipes_are_in_range(name):
         ({"student_final_fraction": 2.0}, "`student_final_fraction` must be"),
     ],
 )
-def test_a_recipe_that_was_not_checked_is_before_it_trains(changes, message):
-    recipe = dataclasses.replace(get("digits"), **changes)
+def test_a_recipe_checks_itself(changes, message):
     with pytest.raises(ValueError, match=message):
-        recipes.make_model(recipe, (8, 8, 1), 10)
+        recipe = dataclasses.replace(get("digits"), **changes)
+        recipes.make_model(recipe, (8, 8, 1), 10)  # where two fields disagree
+    with pytest.raises(ValueError, match=message):
+        recipes.adapt(get("digits"), **changes)
 
 
 def test_a_name_in_place_of_a_recipe():

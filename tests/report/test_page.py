@@ -249,8 +249,8 @@ def test_examples_of_any_data_set():
 def test_without_jinja2(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ImportError, match="Jinja2: pip install jinja2"):
-        report.check()
-    report.check(page=False)
+        report.check_installed()
+    report.check_installed(page=False)
 
 
 def test_a_name_that_the_template_lacks():
