@@ -8,9 +8,12 @@ RUN = TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python
 
 .PHONY: demo test test-all ablation lint format wheel clean
 
+# Ten labels, three seeds; stopped, it goes on where it was.
+METHODS = supervised,uda,uda_aligned,no_feedback,mpl
 demo: .venv/installed
-	$(RUN) examples/digits.py --num_labeled=10 --seeds=0,1,2 \
-		--output_dir=demo_results --overwrite
+	$(RUN) -m mpl_keras compare --dataset=digits --recipe=digits \
+		--num_labeled=10 --seeds=0,1,2 --methods=$(METHODS) \
+		--output_dir=demo_results --resume
 
 test: .venv/installed
 	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder

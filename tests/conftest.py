@@ -93,6 +93,7 @@ LONG = (
     "test_training",
     "test_backup",
     "test_examples",
+    "test_compare",
     "test_backbones",
     "test_replicas",
     "test_saving",

@@ -19,7 +19,7 @@
 # A folder that all nodes see.
 shared=${SHARED:-$HOME/mpl}
 
-srun --kill-on-bad-exit=1 python examples/train_images.py \
+srun --kill-on-bad-exit=1 mpl-keras train \
     --recipe=cifar10_4000 \
     --data_dir="$shared/tfds" \
     --output_dir="$shared/runs/cifar" \

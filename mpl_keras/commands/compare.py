@@ -1,24 +1,31 @@
 """`mpl-keras compare`: did the unlabeled pictures help?"""
 
+import sys
+
 from mpl_keras import recipes, runs
 from mpl_keras.commands import train
 from mpl_keras.commands.command import Command
+from mpl_keras.runs.comparison import DEFAULT_METHODS, DEFAULT_SEEDS, METHODS
+from mpl_keras.runs.settings import PRECISIONS
 
 COMMAND = Command(
     "compare",
     """\
 Trains several methods on the same data, over seeds, and writes one table with
-paired differences, one picture and one page:
+paired differences, pictures and one page:
 
     mpl-keras compare --dataset=pictures --output_dir=compared
 
-A seed is one choice of labels, one initialisation and one order for all
-methods. Each training has a folder of its own in --output_dir; the last method
-of the last seed leaves its student there as a SavedModel. A comparison that was
-stopped goes on with --resume.
+A seed is one choice of labels, one initialisation and one data order for all
+methods. Each training has a folder of its own in --output_dir. The last method
+of the last seed leaves its network there as a SavedModel.
 
-"pixels" among --methods is logistic regression on the raw pixels of the labeled
-images, the floor for all others; it needs scikit-learn.""",
+A comparison that was interrupted goes on with
+
+    mpl-keras compare --resume --output_dir=compared
+
+The method "pixels" is logistic regression on the raw pixels of the labeled
+images: any other method should be better. It needs scikit-learn.""",
 )
 FLAGS = COMMAND.flags
 
@@ -26,11 +33,37 @@ _run = COMMAND.group("Comparison")
 _run.string("output_dir", None, "Where results go. It must be given")
 _run.list(
     "methods",
-    ["supervised", "uda", "uda_aligned", "mpl"],
-    f"Of pixels, {', '.join(recipes.METHODS)}",
+    None,
+    f"Of {', '.join(METHODS)}",
+    ",".join(DEFAULT_METHODS),
 )
-_run.list("seeds", ["0", "1", "2"], "One paired training of each method")
+_run.list(
+    "seeds",
+    None,
+    "Each method is trained once with each seed",
+    ",".join(map(str, DEFAULT_SEEDS)),
+)
 _run.bool("resume", False, "Go on with the comparison in --output_dir")
+_run.integer(
+    "evaluate_every",
+    None,
+    "Steps between evaluations",
+    least=1,
+    shown="about a twentieth of all, but at least 100",
+)
+_run.string(
+    "recipe",
+    None,
+    f"Where settings begin: {', '.join(recipes.names())}",
+    "the one for images of that size",
+)
+_run.string("weights", None, "File of pretrained weights", "none")
+_run.choice(
+    "precision",
+    "float32",
+    PRECISIONS,
+    "In which networks compute; losses and feedback are in float32",
+)
 train.define_data_flags(COMMAND)
 train.define_recipe_flags(COMMAND)
 
@@ -40,21 +73,36 @@ def main() -> None:
     """Trains and compares."""
     if FLAGS.output_dir is None:
         COMMAND.stop("--output_dir must be given, the folder of results.", 2)
+    comparison = runs.Comparison(
+        train.settings_of(COMMAND),
+        FLAGS.methods,
+        _seeds(),
+        FLAGS.output_dir,
+        resume=FLAGS.resume,
+        say=_say,
+    )
+    try:
+        comparison.run()
+    except runs.ResultsError as error:
+        COMMAND.stop(f"{error} When that is cured, --resume goes on.")
+    except KeyboardInterrupt:
+        COMMAND.stop("stopped. --resume goes on with it.", 130)
+
+
+def _seeds():
+    """The seeds as numbers, or None where the flag is not given."""
+    if FLAGS.seeds is None:
+        return None
     if not all(seed.strip().isdecimal() for seed in FLAGS.seeds):
         COMMAND.stop(
             "--seeds must be whole numbers with commas between them. "
             f"Received: --seeds={','.join(FLAGS.seeds)}",
             2,
         )
-    comparison = runs.Comparison(
-        train.settings_of(COMMAND),
-        FLAGS.methods,
-        [int(seed) for seed in FLAGS.seeds],
-        FLAGS.output_dir,
-        resume=FLAGS.resume,
-        say=lambda line: print(line, flush=True),
-    )
-    try:
-        comparison.run()
-    except KeyboardInterrupt:
-        COMMAND.stop("stopped. --resume goes on with it.", 130)
+    return [int(seed) for seed in FLAGS.seeds]
+
+
+def _say(line):
+    """Prints a line, over that of a training's progress on a terminal."""
+    start = f"\r{'':100}\r" if sys.stdout.isatty() else ""
+    print(f"{start}{line}", flush=True)

@@ -19,6 +19,7 @@ __all__ = [
     "images",
     "marginals",
     "png",
+    "points",
     "reliability",
     "style",
     "svg",
@@ -74,12 +75,15 @@ def curves(
     return figure
 
 
-def points(values: Mapping[str, Sequence[float]], title: str = ""):
+def points(
+    values: Mapping[str, Sequence[float]], title: str = "", xlabel: str = ""
+):
     """Values by name: a point for each, and a line at their mean.
 
     Args:
         values: By name, from the top to the bottom.
         title: Above.
+        xlabel: What is drawn, and its unit.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -89,7 +93,7 @@ def points(values: Mapping[str, Sequence[float]], title: str = ""):
     >>> [label.get_text() for label in figure.axes[0].get_yticklabels()]
     ['UDA', 'MPL']
     """
-    figure = canvas.figure(0.9 + 0.45 * len(values), layout="constrained")
+    figure = canvas.figure(0.95 + 0.4 * len(values), layout="constrained")
     axis = figure.subplots()
     for row, (_, found) in enumerate(values.items()):
         (line,) = axis.plot(found, [row] * len(found), "o", alpha=0.6)
@@ -101,7 +105,8 @@ def points(values: Mapping[str, Sequence[float]], title: str = ""):
         )
     axis.set_yticks(range(len(values)), [canvas.text(n, 40) for n in values])
     axis.invert_yaxis()
-    axis.set_title(canvas.text(title, 60), loc="right")
+    axis.set_xlabel(canvas.text(xlabel, 40))
+    figure.suptitle(canvas.text(title, 60))
     axis.grid(True, axis="x")
     axis.spines[["top", "right"]].set_visible(False)
     return figure

@@ -45,6 +45,7 @@ class Training:
         resume: Whether to go on with what is in the folder.
         say: Gets each line that people read.
         light: Whether to leave only the averaged network and the figures.
+        quiet: Whether to print no line for each epoch.
 
     Attributes:
         settings: As given, as the rest.
@@ -80,12 +81,14 @@ class Training:
         resume: bool = False,
         say: Callable[[str], None] = print,
         light: bool = False,
+        quiet: bool = False,
     ):
         self.settings = settings
         self.output_dir = os.fspath(output_dir)
         self.resume = resume
         self.say = say
         self.light = light
+        self.quiet = quiet
         self.recipe = self.data = self.model = self.batches = None
         self.folder = None
         self._chief = True
@@ -239,7 +242,7 @@ class Training:
         if not self._chief:
             return [saver]
         return [
-            callbacks.Progress(self.recipe.steps, epochs=not self.light),
+            callbacks.Progress(self.recipe.steps, epochs=not self.quiet),
             *([] if self.light else self._monitors()),
             SaveMetrics(self.folder),
             *self._tensorboard(),

@@ -1,0 +1,221 @@
+"""What people read of a comparison of methods: a table, pictures, a page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mpl_keras import evaluation
+from mpl_keras.report import figures, model_card, pages
+
+# Methods in words, in the order in which they are shown.
+TITLES = {
+    "pixels": "logistic regression on pixels",
+    "supervised": "supervised, the labels alone",
+    "uda": "UDA",
+    "uda_aligned": "UDA, aligned",
+    "no_feedback": "MPL without feedback",
+    "mpl": "MPL",
+}
+
+
+def differences(
+    accuracies: Mapping[str, Sequence[float]],
+) -> dict[str, tuple[float, float, float]]:
+    """How far the last method is above each other one, paired by seed.
+
+    Args:
+        accuracies: By method, in the same order of seeds.
+
+    Returns:
+        Mean, and lower and upper end of the 95 % interval, by method.
+
+    Example:
+    >>> differences({"uda": [90.0, 92.0], "mpl": [91.0, 94.0]})["uda"][0]
+    1.5
+    """
+    *others, last = accuracies
+    return {
+        name: evaluation.mean_interval(
+            np.subtract(accuracies[last], accuracies[name])
+        )
+        for name in others
+    }
+
+
+def table(accuracies: Mapping[str, Sequence[float]]) -> list[str]:
+    r"""Lines of a table in Markdown, of means and paired differences.
+
+    Args:
+        accuracies: By method, in the same order of seeds.
+
+    Example:
+    >>> print(*table({"uda": [90.0, 92.0], "mpl": [91.0, 94.0]}), sep="\n")
+    | method | mean  | standard error | MPL minus this method  |
+    |--------|-------|----------------|------------------------|
+    | UDA    | 91.00 | 1.00           | +1.50 (-4.85 to +7.85) |
+    | MPL    | 92.50 | 1.50           |                        |
+    """
+    rows = _cells(accuracies)
+    widths = [
+        max(len(cell) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    header, *lines = [
+        " | ".join(
+            cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+        )
+        for row in rows
+    ]
+    rule = "|".join("-" * (width + 2) for width in widths)
+    return [f"| {header} |", f"|{rule}|", *(f"| {line} |" for line in lines)]
+
+
+def sentence(
+    accuracies: Mapping[str, Sequence[float]], kind: str = "test"
+) -> str:
+    """Whether the unlabeled pictures helped the last method, in words.
+
+    Args:
+        accuracies: By method, in the same order of seeds.
+        kind: Which images were measured on, "test" or "validation".
+
+    Example:
+    >>> sentence({"supervised": [80.0, 81.0], "mpl": [90.0, 91.0]})
+    'MPL classifies 90.50 % of the test images correctly. With the labels \
+alone it is 80.50 %. The difference is +10.00 (+10.00 to +10.00) points.'
+    """
+    *_, last = accuracies
+    text = (
+        f"{TITLES[last]} classifies {np.mean(accuracies[last]):.2f} % of the "
+        f"{kind} images correctly."
+    )
+    if last == "supervised" or "supervised" not in accuracies:
+        return text
+    gain = differences(accuracies)["supervised"]
+    text += (
+        " With the labels alone it is "
+        f"{np.mean(accuracies['supervised']):.2f} %. The difference is "
+        f"{_interval(gain)} points"
+    )
+    _, low, high = gain
+    if np.isnan(low):
+        return f"{text}. One seed does not show whether this is chance."
+    if low <= 0 <= high:
+        return f"{text}, which may be chance: the interval contains 0."
+    return f"{text}."
+
+
+def plot_accuracies(
+    accuracies: Mapping[str, Sequence[float]], title: str, kind: str = "test"
+):
+    """A point for each training, and the mean of each method.
+
+    Args:
+        accuracies: By method.
+        title: Above.
+        kind: Which images were measured on.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    return figures.points(
+        {TITLES[name]: values for name, values in accuracies.items()},
+        title,
+        f"% of the {kind} images correct",
+    )
+
+
+def plot_curves(
+    accuracies: Mapping[str, Sequence[float]],
+    metrics: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
+    title: str,
+    kind: str = "test",
+):
+    """Accuracy through the trainings, the mean over seeds.
+
+    A method without metrics is a level line, so that each method has the
+    colour that it has in `plot_accuracies`.
+
+    Args:
+        accuracies: By method.
+        metrics: By method, for each seed: "step" and "val_accuracy".
+        title: Above.
+        kind: Which images "val_accuracy" is of.
+
+    Returns:
+        A `matplotlib.figure.Figure`.
+    """
+    steps = next(iter(metrics.values()))[0]["step"]
+    series = {}
+    for name, values in accuracies.items():
+        level = [[np.mean(values) / 100] * len(steps)]
+        runs = [run["val_accuracy"] for run in metrics.get(name, ())]
+        series[TITLES[name]] = 100 * np.mean(runs or level, axis=0)
+    return figures.curves(
+        steps, series, title, f"% of the {kind} images correct"
+    )
+
+
+def page(
+    name: str,
+    accuracies: Mapping[str, Sequence[float]],
+    drawings: Sequence[pages.Drawing],
+    facts: Sequence[tuple[str, str]],
+    kind: str = "test",
+) -> str:
+    """A page that needs no network and no script.
+
+    Args:
+        name: Of the data set.
+        accuracies: By method, in the same order of seeds.
+        drawings: What is shown above the table.
+        facts: Pairs of a term and what is so.
+        kind: Which images were measured on.
+
+    Raises:
+        ImportError: Jinja2 is not installed.
+    """
+    header, *rows = _cells(accuracies)
+    caption = (
+        "Means over seeds, and differences paired by seed with their 95 % "
+        "intervals"
+    )
+    section = pages.Section(
+        "accuracy",
+        f"Accuracy on the {kind} images, in %",
+        drawings=list(drawings),
+        tables=[pages.Table(caption, header, rows)],
+    )
+    return pages.render(
+        "report.html",
+        language="en",
+        title=f"Comparison on {name}",
+        lead=[sentence(accuracies, kind)],
+        facts=list(facts),
+        sections=[section],
+        written=pages.now(),
+        versions=[" ".join(pair) for pair in model_card.versions().items()],
+    )
+
+
+def _cells(accuracies: Mapping[str, Sequence[float]]) -> list[Any]:
+    """Header and rows of the table, as texts."""
+    *_, last = accuracies
+    gains = differences(accuracies)
+    difference = f"{TITLES[last]} minus this method"
+    rows = [("method", "mean", "standard error", difference)]
+    for name, values in accuracies.items():
+        error = "–"
+        if len(values) > 1:
+            error = f"{np.std(values, ddof=1) / len(values) ** 0.5:.2f}"
+        gain = _interval(gains[name]) if name in gains else ""
+        rows.append((TITLES[name], f"{np.mean(values):.2f}", error, gain))
+    return rows
+
+
+def _interval(gain: tuple[float, float, float]) -> str:
+    """A difference and, where it is known, its interval."""
+    mean, low, high = gain
+    if np.isnan(low):
+        return f"{mean:+.2f}"
+    return f"{mean:+.2f} ({low:+.2f} to {high:+.2f})"
