@@ -93,7 +93,7 @@ def main(argv):
 
     # What is at the place of the results is refused before time is spent.
     student = os.path.join(FLAGS.output_dir, "student")
-    export.check(model.averaged_student, student, data)
+    export.check_classifier(model.averaged_student, student, data)
 
     train = pipeline.training_dataset(
         data,

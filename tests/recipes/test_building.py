@@ -129,16 +129,25 @@ def test_what_the_recipe_says_is_built():
 
 
 def test_methods_begin_with_the_same_weights():
-    nets = [
-        recipes.make_model(DIGITS, (8, 8, 1), 10, method=method, seed=2)
+    models = {
+        method: recipes.make_model(DIGITS, (8, 8, 1), 10, method=method, seed=2)
         for method in recipes.METHODS
-    ]
-    assert nets[0].consistency is None
-    first = nets[0].model.get_weights()
-    for other in (nets[1].model, nets[2].teacher):
-        for a, b in zip(first, other.get_weights(), strict=True):
+    }
+    assert models["supervised"].consistency is None
+    assert models["no_feedback"].feedback is None
+    priors = {
+        method: model.consistency.distribution_alignment
+        for method, model in models.items()
+        if model.consistency is not None
+    }
+    assert priors["uda_aligned"] == "labeled"
+    assert {priors[name] for name in ("uda", "no_feedback", "mpl")} == {None}
+    first = models["supervised"].labeler.get_weights()
+    for model in models.values():
+        for a, b in zip(first, model.labeler.get_weights(), strict=True):
             np.testing.assert_array_equal(a, b)
-    assert not np.array_equal(first[0], nets[2].student.get_weights()[0])
+    student = models["mpl"].student.get_weights()
+    assert not np.array_equal(first[0], student[0])
     with pytest.raises(ValueError, match="`method` must be one of"):
         recipes.make_model(DIGITS, (8, 8, 1), 10, method="fixmatch")
 
