@@ -108,7 +108,7 @@ class Comparison:
         self.settings = dataclasses.replace(
             settings, tensorboard=False, report=False, seed=self.seeds[0]
         )
-        report.check()
+        report.check_installed()
         self.say = say
         self._resume = resume
         self._folder = None
