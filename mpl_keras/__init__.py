@@ -24,10 +24,10 @@ if "keras" not in sys.modules:
     _check_backend(os.environ.get("KERAS_BACKEND") or "tensorflow")
 
 if "tensorflow" not in sys.modules:
-    from mpl_keras.commands import start
+    from mpl_keras.commands import quiet_start
 
-    if start.is_program():
-        start.quietly()
+    if quiet_start.is_program():
+        quiet_start.quietly()
 
 import keras  # noqa: E402
 

@@ -4,11 +4,11 @@ from mpl_keras.callbacks.backup import (
     EXIT_PREEMPTED,
     Backup,
 )
-from mpl_keras.callbacks.monitor import (
-    PseudoLabelMonitor,
-)
 from mpl_keras.callbacks.progress import (
     Progress,
+)
+from mpl_keras.callbacks.pseudo_label_monitor import (
+    PseudoLabelMonitor,
 )
 from mpl_keras.callbacks.ramps import (
     ConsistencyWeightRamp,

@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras.checks import arrays
-from mpl_keras.datasets import data as data_module
-from mpl_keras.evaluation import findings, measures, samples
+from mpl_keras.datasets import semi_supervised_data as data_module
+from mpl_keras.evaluation import confusion, samples, statistics
 from mpl_keras.report import figures
 
 pass
@@ -103,7 +103,7 @@ class Snapshots:
                 x, truth = self._held_out
                 probabilities = samples.probabilities(model.averaged, x)
                 drawn |= self._of_held_out(probabilities, truth)
-                error = measures.expected_calibration_error(
+                error = statistics.expected_calibration_error(
                     probabilities, truth
                 )
                 numbers["held_out/calibration_error"] = error
@@ -155,7 +155,7 @@ class Snapshots:
     def _of_held_out(self, probabilities, truth):
         data = self._data
         predicted = probabilities.argmax(axis=-1)
-        counts = findings.count(truth, predicted, data.num_classes)
+        counts = confusion.count(truth, predicted, data.num_classes)
         kind = "test" if data.validation is None else "validation"
         title = f"averaged network, {len(truth):,} {kind} examples"
         return {

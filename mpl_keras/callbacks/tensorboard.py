@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras.callbacks import events, scalars, snapshots
+from mpl_keras.callbacks import event_files, scalars, snapshots
 from mpl_keras.checks import arguments
 from mpl_keras.distribute import workers
 from mpl_keras.distribute.fit_callback import FitCallback
@@ -151,7 +151,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         self._pictured = self.snapshots is not None and count == 1
         self._pictured = self._pictured and self._ours
         try:
-            self._file = events.EventFile(self.log_dir, self._step)
+            self._file = event_files.EventFile(self.log_dir, self._step)
         except OSError as error:
             raise OSError(
                 "`log_dir` must be a folder that can be written to. Received: "

@@ -1,16 +1,16 @@
 """What is trained on: arrays, tables, folders of pictures, TFDS, small sets."""
 
-from mpl_keras.datasets.data import (
-    EvaluationStream,
-    SemiSupervisedData,
-    evaluation_batches,
-    from_arrays,
-)
 from mpl_keras.datasets.folders import (
     from_folder,
 )
 from mpl_keras.datasets.named import (
     images,
+)
+from mpl_keras.datasets.semi_supervised_data import (
+    EvaluationStream,
+    SemiSupervisedData,
+    evaluation_batches,
+    from_arrays,
 )
 from mpl_keras.datasets.sources import (
     Source,

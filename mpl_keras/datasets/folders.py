@@ -10,7 +10,12 @@ import numpy as np
 from mpl_keras import augment
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.datasets import data, folder_files, image_files, splits
+from mpl_keras.datasets import (
+    folder_files,
+    image_files,
+    semi_supervised_data,
+    splits,
+)
 
 _LARGEST_DEFAULT = 224
 
@@ -28,7 +33,7 @@ def from_folder(
     unreadable: str = "error",
     views: augment.Views | None = None,
     verbose: bool = False,
-) -> data.SemiSupervisedData:
+) -> semi_supervised_data.SemiSupervisedData:
     """Pictures in a folder, which are read when they are needed.
 
     | in `path` | what is there |
@@ -107,11 +112,13 @@ Received: path=/pictures
     form = _form(files, image_size, channels)
     unlabeled = form.source(parts["unlabeled"])
     evaluation = {
-        name: data.evaluation_batches(form.source(part), _labels(part))
+        name: semi_supervised_data.evaluation_batches(
+            form.source(part), _labels(part)
+        )
         for name, part in parts.items()
         if name in ("validation", "test") and part
     }
-    return data.SemiSupervisedData(
+    return semi_supervised_data.SemiSupervisedData(
         labeled=(form.source(parts["labeled"]), _labels(parts["labeled"])),
         unlabeled=unlabeled,
         validation=evaluation.get("validation"),

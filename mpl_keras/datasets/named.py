@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.datasets.data import SemiSupervisedData
 from mpl_keras.datasets.folders import from_folder
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 from mpl_keras.datasets.tfds import UnknownDatasetError, from_tfds
 from mpl_keras.datasets.toys import digits
 

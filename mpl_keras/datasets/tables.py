@@ -9,7 +9,10 @@ import numpy as np
 from mpl_keras import augment
 from mpl_keras.checks import arguments
 from mpl_keras.datasets import columns, splits
-from mpl_keras.datasets.data import SemiSupervisedData, from_arrays
+from mpl_keras.datasets.semi_supervised_data import (
+    SemiSupervisedData,
+    from_arrays,
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -8,7 +8,13 @@ import tensorflow as tf
 
 from mpl_keras import augment
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.datasets import data, image_files, records, sources, splits
+from mpl_keras.datasets import (
+    image_files,
+    records,
+    semi_supervised_data,
+    sources,
+    splits,
+)
 from mpl_keras.images import reading
 
 # What is unlabeled beside the training images.
@@ -45,7 +51,7 @@ def from_tfds(
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
     views: augment.Views | None = None,
-) -> data.SemiSupervisedData:
+) -> semi_supervised_data.SemiSupervisedData:
     """Images of TensorFlow Datasets, which are read when they are needed.
 
     The order is that of the prepared files: a split is the same on every
@@ -142,10 +148,10 @@ of TensorFlow Datasets, such as ...
         unlabeled = everything.subset(chosen)
     validation = None
     if len(split.validation):
-        validation = data.evaluation_batches(
+        validation = semi_supervised_data.evaluation_batches(
             everything.subset(split.validation), y[split.validation]
         )
-    return data.SemiSupervisedData(
+    return semi_supervised_data.SemiSupervisedData(
         labeled=(everything.subset(split.labeled), y[split.labeled]),
         unlabeled=unlabeled,
         validation=validation,
@@ -328,7 +334,7 @@ def _test(builder, split, source, classes):
         return None
     files = _instructions(builder, "test_split", split)
     labels = _RecordLabels(records.Records(files), classes.key)
-    return data.evaluation_batches(source(files), labels)
+    return semi_supervised_data.evaluation_batches(source(files), labels)
 
 
 def _is_labeled(builder, split, classes):

@@ -7,7 +7,10 @@ import numpy as np
 from mpl_keras import augment
 from mpl_keras.checks import arguments
 from mpl_keras.datasets import splits
-from mpl_keras.datasets.data import SemiSupervisedData, from_arrays
+from mpl_keras.datasets.semi_supervised_data import (
+    SemiSupervisedData,
+    from_arrays,
+)
 from mpl_keras.datasets.splits import split_labeled
 
 

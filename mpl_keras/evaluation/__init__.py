@@ -1,6 +1,6 @@
 """What networks get right and wrong, in numbers."""
 
-from mpl_keras.evaluation.findings import (
+from mpl_keras.evaluation.confusion import (
     Measured,
     accuracy_of,
     confusion_matrix,
@@ -8,16 +8,16 @@ from mpl_keras.evaluation.findings import (
     predictions,
     sole_answer,
 )
-from mpl_keras.evaluation.measures import (
-    calibration,
-    expected_calibration_error,
-    mean_interval,
-    wilson_interval,
-)
 from mpl_keras.evaluation.samples import (
     probabilities,
     probe,
     unlabeled,
+)
+from mpl_keras.evaluation.statistics import (
+    calibration,
+    expected_calibration_error,
+    mean_interval,
+    wilson_interval,
 )
 
 __all__ = [

@@ -1,18 +1,18 @@
 """A network as people deploy it: pictures in, probabilities and names out."""
 
-from mpl_keras.export.classifiers import (
-    Classifier,
-    load,
-)
-from mpl_keras.export.conversion import (
+from mpl_keras.export.formats import (
     FORMATS,
     suffix,
+)
+from mpl_keras.export.loading import (
+    Classifier,
+    load,
 )
 from mpl_keras.export.prediction import (
     Prediction,
     predict_files,
 )
-from mpl_keras.export.table import (
+from mpl_keras.export.prediction_table import (
     Counts,
     write_predictions,
 )

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
-from mpl_keras.export import classifiers
+from mpl_keras.export import loading
 from mpl_keras.images import preprocessing, reading
 
 _THREADS = 2  # that read; decoding leaves Python, and has its own
@@ -38,7 +38,7 @@ class Prediction(NamedTuple):
 
 
 def predict_files(
-    classifier: classifiers.Classifier,
+    classifier: loading.Classifier,
     paths: Sequence[str],
     batch_size: int = 64,
 ) -> Iterator[Prediction]:

@@ -16,8 +16,8 @@ import tensorflow as tf
 from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.datasets import sources
-from mpl_keras.datasets.data import SemiSupervisedData
-from mpl_keras.export import classifiers, conversion
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
+from mpl_keras.export import formats, loading
 from mpl_keras.models import SemiSupervisedModel
 from mpl_keras.networks import requirements
 from mpl_keras.report import model_card
@@ -162,7 +162,7 @@ def convert(
     Raises:
         ValueError: A layer cannot be converted, or the result differs.
     """
-    network = conversion.in_float32(network)
+    network = formats.in_float32(network)
     metadata = {
         "class_names": list(data.class_names),
         "preprocessing": data.preprocessing.get_config(),
@@ -171,7 +171,7 @@ def convert(
     if format == "litert_int8":
         calibration = _pixels(data, _CALIBRATED, data.unlabeled)
         options["calibration"] = data.preprocessing.crop(calibration)
-    write_format = conversion.WRITERS[format]
+    write_format = formats.WRITERS[format]
     write_format(network, path, data.preprocessing, metadata, **options)
     return _compare(network, path, _pixels(data, _CHECKED), format)
 
@@ -192,7 +192,7 @@ def check_classifier(
         format: The same.
         overwrite: The same.
     """
-    conversion.check_format(format, filepath)
+    formats.check_format(format, filepath)
     files.check_free(filepath, overwrite)
     preprocessing = getattr(data, "preprocessing", None)
     if preprocessing is None:
@@ -245,7 +245,7 @@ def _compare(network, path, images, format):
     """Runs what was written; raises or warns where it differs too much."""
     # On the processor, because some GPUs round more than is allowed here.
     with tf.device("CPU:0"):
-        classifier = classifiers.load(path)
+        classifier = loading.load(path)
         preprocessing = classifier.preprocessing
         x = preprocessing.crop(images) * np.float32(preprocessing.scale)
         logits = network(tf.constant(x), training=False)

@@ -10,12 +10,12 @@ import tensorflow as tf
 from mpl_keras import losses
 from mpl_keras.checks import arrays, batches
 from mpl_keras.checks.batches import VIEWS
-from mpl_keras.distribute import requirements, workers
+from mpl_keras.distribute import replica_checks, workers
 from mpl_keras.distribute.fit_callback import FitCallback
-from mpl_keras.models.measuring import Measuring
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
 from mpl_keras.models.saving import SavableModel
+from mpl_keras.models.step_metrics import Measuring
 
 
 class FittedModel(SavableModel):
@@ -145,7 +145,7 @@ class FittedModel(SavableModel):
             views = x.element_spec[0]
             for name in ("labeled", "weak"):
                 sizes[f"{name} batch size"] = _batch_size(views[name])
-        requirements.check_replicas(self, self.trained, sizes)
+        replica_checks.check_replicas(self, self.trained, sizes)
 
     def _resume(self, x, callbacks, kwargs):
         """The data and the epoch to begin with, as a backup may say."""

@@ -1,9 +1,5 @@
 """Settings of whole trainings by name, and models from them."""
 
-from mpl_keras.recipes.adaptation import (
-    FEEDBACKS,
-    adapt,
-)
 from mpl_keras.recipes.building import (
     METHODS,
     for_method,
@@ -12,6 +8,10 @@ from mpl_keras.recipes.building import (
     make_optimizer,
 )
 from mpl_keras.recipes.defaults import default
+from mpl_keras.recipes.overrides import (
+    FEEDBACKS,
+    adapt,
+)
 from mpl_keras.recipes.published import (
     get,
     names,

@@ -11,7 +11,7 @@ from mpl_keras.models.meta_pseudo_labels import MetaPseudoLabels
 from mpl_keras.models.semi_supervised import SemiSupervisedModel
 from mpl_keras.models.uda import UDA
 from mpl_keras.networks import backbones
-from mpl_keras.recipes.adaptation import FEEDBACKS, check_recipe
+from mpl_keras.recipes.overrides import FEEDBACKS, check_recipe
 from mpl_keras.recipes.recipe import Recipe
 
 # What a method changes in a recipe.

@@ -1,13 +1,13 @@
 """What people read of a training: a page, figures, and a model card."""
 
-from mpl_keras.report.page import (
+from mpl_keras.report.preview import (
+    plot_views,
+)
+from mpl_keras.report.training_page import (
     check_installed,
     plot_confusion,
     plot_curves,
     write,
-)
-from mpl_keras.report.preview import (
-    plot_views,
 )
 
 __all__ = [

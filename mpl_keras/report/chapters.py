@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from mpl_keras.checks import arrays
-from mpl_keras.evaluation import findings, measures, samples
-from mpl_keras.report import figures, pages, panels
+from mpl_keras.evaluation import confusion, samples, statistics
+from mpl_keras.report import figures, html, panels
 
 _UNLABELED = 1000
 _MISTAKES = 24
@@ -40,10 +40,10 @@ class Chapters:
     """
 
     def __init__(
-        self, model: Any, data: Any, measured: findings.Measured | None
+        self, model: Any, data: Any, measured: confusion.Measured | None
     ):
         self._model, self._data, self._measured = model, data, measured
-        self._names = [pages.plain(name) for name in data.class_names]
+        self._names = [html.plain(name) for name in data.class_names]
         self._are_images = samples.images(data.unlabeled)
         self.things = "images" if self._are_images else "examples"
         self.thing = self.things[:-1]
@@ -52,14 +52,14 @@ class Chapters:
             self._of = f"{measured.kind} {self.things}"
             self._first, self._counts = next(iter(measured.counts.items()))
 
-    def networks(self) -> pages.Section | None:
+    def networks(self) -> html.Section | None:
         """How much each network gets right."""
         if self._measured is None:
             return None
         rows = []
         for name, counts in self._measured.counts.items():
             right, total = int(np.trace(counts)), int(counts.sum())
-            bounds = measures.wilson_interval(right, total)
+            bounds = statistics.wilson_interval(right, total)
             low, high = (f"{100 * bound:.1f}" for bound in bounds)
             share = f"{100 * right / total:.2f} %"
             rows.append((name, share, f"{low} to {high} %", f"{right:,}"))
@@ -73,17 +73,17 @@ class Chapters:
                 f"{self.things}: where settings were chosen by these, new "
                 f"{self.things} are recognised less often."
             )
-        table = pages.Table(
+        table = html.Table(
             f"Accuracy on {int(self._counts.sum()):,} {self._of}, with "
             "Wilson's 95 % interval",
             ("network", "accuracy", "95 % interval", "right"),
             rows,
         )
-        return pages.Section("accuracy", "Accuracy", [text], tables=[table])
+        return html.Section("accuracy", "Accuracy", [text], tables=[table])
 
     def training(
         self, metrics: Mapping[str, Sequence[float]], held_out: str
-    ) -> pages.Section | None:
+    ) -> html.Section | None:
         """Curves, but for those of the pseudo labels.
 
         Args:
@@ -97,11 +97,11 @@ class Chapters:
         found = self._panels(metrics, held_out, of_pseudo_labels=False)
         if not found:
             return None
-        return pages.Section("training", "Training", [text], found)
+        return html.Section("training", "Training", [text], found)
 
     def pseudo_labels(
         self, metrics: Mapping[str, Sequence[float]]
-    ) -> list[pages.Section]:
+    ) -> list[html.Section]:
         """Their quality through training, and what they are at the end.
 
         Args:
@@ -127,7 +127,7 @@ class Chapters:
                 "after each epoch."
             )
         sections = [
-            pages.Section("pseudo-labels", "Pseudo labels", text, drawings)
+            html.Section("pseudo-labels", "Pseudo labels", text, drawings)
         ]
         if few.strong is not None:
             sections.append(self._views(few, probabilities))
@@ -136,7 +136,7 @@ class Chapters:
     def _panels(self, metrics, held_out, of_pseudo_labels):
         where = f"{held_out} {self.things}"
         return [
-            pages.drawing(
+            html.drawing(
                 lambda p=panel: figures.curves(
                     p.steps, p.series, p.title, p.unit
                 ),
@@ -170,7 +170,7 @@ class Chapters:
             for k in most
         )
         gap = 50 * np.abs(has - got).sum()
-        return pages.drawing(
+        return html.drawing(
             lambda: figures.marginals(series, self._names, "Classes"),
             f"Bar chart. The most frequent classes among {len(labels):,} "
             f"pseudo labels are {told}.",
@@ -195,7 +195,7 @@ class Chapters:
                 alt += f", in truth {self._names[truth[number]]}"
             alts.append(f"{alt}.")
             captions.append(lines)
-        return pages.Section(
+        return html.Section(
             "views",
             "Views",
             [
@@ -203,18 +203,18 @@ class Chapters:
                 "which is learned from. Below them the pseudo label and its "
                 "confidence."
             ],
-            pictures=pages.pictures(
+            pictures=html.pictures(
                 few.weak[few.shown], alts, captions, few.strong
             ),
             wide=True,
         )
 
-    def held_out(self) -> pages.Section | None:
+    def held_out(self) -> html.Section | None:
         """What is taken for what, and how far confidence can be trusted."""
         if self._measured is None:
             return None
         drawings = [self._confusion(), self._reliability()]
-        scores = findings.scores(self._counts, self._names)
+        scores = confusion.scores(self._counts, self._names)
         caption = "All classes"
         if len(scores) > _MANY:
             caption = f"The {_MANY} classes of {len(scores):,} that are "
@@ -229,10 +229,10 @@ class Chapters:
             ". Recall: share of its examples that were recognised; precision: "
             "share of what was called so that is"
         )
-        table = pages.Table(
+        table = html.Table(
             caption, ("class", "examples", "recall", "precision"), rows
         )
-        return pages.Section(
+        return html.Section(
             "classes",
             "Classes and confidence",
             [f"Of the {self._first}, on the {self._of}."],
@@ -244,13 +244,13 @@ class Chapters:
         counts, names = self._counts, self._names
         worst = [
             f"{names[true]} taken for {names[called]} ({count:,} times)"
-            for true, called, count in findings.confusions(counts, 3)
+            for true, called, count in confusion.confusions(counts, 3)
         ]
         told = "No mistakes."
         if worst:
             told = f"Most often: {'; '.join(worst)}."
         total, right = int(counts.sum()), int(np.trace(counts))
-        return pages.drawing(
+        return html.drawing(
             lambda: figures.confusion(counts, names, "Confusion matrix"),
             f"Confusion matrix of {len(names):,} classes: {right:,} of "
             f"{total:,} {self._of} are on the diagonal. {told}",
@@ -262,9 +262,11 @@ class Chapters:
         probabilities = samples.softmax(self._measured.logits)
         truth = self._measured.truth
         confidence = 100 * probabilities.max(axis=-1).mean()
-        accuracy = 100 * findings.accuracy_of(self._counts)
-        error = 100 * measures.expected_calibration_error(probabilities, truth)
-        return pages.drawing(
+        accuracy = 100 * confusion.accuracy_of(self._counts)
+        error = 100 * statistics.expected_calibration_error(
+            probabilities, truth
+        )
+        return html.drawing(
             lambda: figures.reliability(probabilities, truth),
             "Reliability diagram. The expected calibration error is "
             f"{error:.1f} %: on average the network is {confidence:.1f} % "
@@ -273,18 +275,18 @@ class Chapters:
             "right; above it: less.",
         )
 
-    def mistakes(self) -> pages.Section | None:
+    def mistakes(self) -> html.Section | None:
         """Pictures of the most confident mistakes."""
         if self._measured is None or not self._are_images:
             return None
-        wrong = findings.mistakes(
+        wrong = confusion.mistakes(
             self._measured.logits, self._measured.truth, _MISTAKES
         )
         if not wrong:
             text = f"The {self._first} names all {self._of} right."
-            return pages.Section("mistakes", "Worst mistakes", [text])
+            return html.Section("mistakes", "Worst mistakes", [text])
         batches = getattr(self._data, self._measured.kind)
-        images, paths = findings.read(batches, [w.index for w in wrong])
+        images, paths = confusion.read(batches, [w.index for w in wrong])
         alts, captions = [], []
         for one, path in zip(wrong, paths, strict=True):
             called, true = self._names[one.predicted], self._names[one.true]
@@ -303,15 +305,15 @@ class Chapters:
             f"the {self._first}, the worst first: what it said and how "
             "confidently, and what it is."
         )
-        return pages.Section(
+        return html.Section(
             "mistakes",
             "Worst mistakes",
             [text],
-            pictures=pages.pictures(images, alts, captions),
+            pictures=html.pictures(images, alts, captions),
         )
 
 
-def settings(values: Mapping[str, Any]) -> pages.Section:
+def settings(values: Mapping[str, Any]) -> html.Section:
     """The settings of a training, as a table.
 
     Args:
@@ -322,13 +324,13 @@ def settings(values: Mapping[str, Any]) -> pages.Section:
     [('learning rate', '0.1')]
     """
     rows = [
-        (name.replace("_", " "), pages.value(value))
+        (name.replace("_", " "), html.value(value))
         for name, value in values.items()
     ]
-    table = pages.Table(
+    table = html.Table(
         "All settings of the run", ("setting", "value"), rows, numbers=False
     )
-    return pages.Section("settings", "Settings", tables=[table], folded=True)
+    return html.Section("settings", "Settings", tables=[table], folded=True)
 
 
 def _percent(share):

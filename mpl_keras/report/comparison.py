@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mpl_keras import evaluation
-from mpl_keras.report import figures, model_card, pages
+from mpl_keras.report import figures, html, model_card
 
 # Methods in words, in the order in which they are shown.
 TITLES = {
@@ -159,7 +159,7 @@ def plot_curves(
 def page(
     name: str,
     accuracies: Mapping[str, Sequence[float]],
-    drawings: Sequence[pages.Drawing],
+    drawings: Sequence[html.Drawing],
     facts: Sequence[tuple[str, str]],
     kind: str = "test",
 ) -> str:
@@ -180,20 +180,20 @@ def page(
         "Means over seeds, and differences paired by seed with their 95 % "
         "intervals"
     )
-    section = pages.Section(
+    section = html.Section(
         "accuracy",
         f"Accuracy on the {kind} images, in %",
         drawings=list(drawings),
-        tables=[pages.Table(caption, header, rows)],
+        tables=[html.Table(caption, header, rows)],
     )
-    return pages.render(
+    return html.render(
         "report.html",
         language="en",
         title=f"Comparison on {name}",
         lead=[sentence(accuracies, kind)],
         facts=list(facts),
         sections=[section],
-        written=pages.now(),
+        written=html.now(),
         versions=[" ".join(pair) for pair in model_card.versions().items()],
     )
 

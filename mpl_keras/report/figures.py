@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mpl_keras.evaluation import measures
+from mpl_keras.evaluation import statistics
 from mpl_keras.report import canvas, mosaic
 from mpl_keras.report.canvas import png, style, svg
 
@@ -199,8 +199,8 @@ def reliability(
     >>> reliability(probabilities, [0, 1]).axes[0].get_title()
     'expected calibration error 20.0 %'
     """
-    _, accuracy, count = measures.calibration(probabilities, labels, bins)
-    error = measures.expected_calibration_error(probabilities, labels, bins)
+    _, accuracy, count = statistics.calibration(probabilities, labels, bins)
+    error = statistics.expected_calibration_error(probabilities, labels, bins)
     above = 0.5 if title else 0.32
     figure = canvas.figure(3.3 + above)
     width = canvas.WIDTH - 0.9

@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras.checks import arrays
-from mpl_keras.datasets.data import SemiSupervisedData
-from mpl_keras.evaluation import findings, measures
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
+from mpl_keras.evaluation import confusion, statistics
 
 _SHOWN = 50  # classes
 
@@ -149,13 +149,13 @@ def _accuracy(network, data, facts):
     """Of what tests; else of what validates."""
     known = facts.get("confusion")
     if known is None:
-        measured = findings.measure({"": network}, data)
+        measured = confusion.measure({"": network}, data)
         known = measured and (measured.kind, measured.counts[""])
     if known is None:
         return "## Accuracy\n\nNot measured: there were no examples to test on."
     name, counts = known
     right, total = int(np.trace(counts)), int(counts.sum())
-    low, high = measures.wilson_interval(right, total)
+    low, high = statistics.wilson_interval(right, total)
     lines = [
         "## Accuracy",
         f"{100 * right / total:.2f} % of {total:,} {name} examples (95 % "
@@ -166,7 +166,7 @@ def _accuracy(network, data, facts):
             "Settings may have been chosen on these examples: on others expect "
             "less."
         )
-    only = findings.sole_answer(counts)
+    only = confusion.sole_answer(counts)
     if only is not None:
         lines.append(
             f"> **Warning: it calls all of them {_cell(data.class_names[only])}"

@@ -10,7 +10,7 @@ import keras
 from mpl_keras import datasets, export, files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
-from mpl_keras.export import conversion
+from mpl_keras.export.formats import check_format, suffix
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 
@@ -130,7 +130,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         """
         stem, _ = self.find_network(network)
         for format, path in _paths(folder, formats, stem).items():
-            conversion.check_format(format, path)
+            check_format(format, path)
             files.check_free(path, overwrite, "folder")
 
     def export(
@@ -236,7 +236,7 @@ def find_classifier(model: Any) -> str:
             return path
     if not os.path.isdir(model):
         return model
-    endings = tuple(filter(None, map(conversion.suffix, export.FORMATS)))
+    endings = tuple(filter(None, map(suffix, export.FORMATS)))
     there = [n for n in sorted(os.listdir(model)) if n.endswith(endings)]
     raise ArgumentError(
         "model",
@@ -256,6 +256,6 @@ def _paths(folder, formats, stem):
             )
         # Two formats have the same ending.
         name = f"{stem}_int8" if format == "litert_int8" else stem
-        name += conversion.suffix(format)
+        name += suffix(format)
         paths[format] = os.path.join(os.fspath(folder), name)
     return paths

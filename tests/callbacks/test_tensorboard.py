@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from mpl_keras import UDA, MetaPseudoLabels, augment, feedback, pipeline
-from mpl_keras.callbacks import backup, events, snapshots, tensorboard
-from mpl_keras.datasets import data
+from mpl_keras.callbacks import backup, event_files, snapshots, tensorboard
+from mpl_keras.datasets import semi_supervised_data
 from mpl_keras.distribute import state, workers
 
 PICTURES = {
@@ -28,7 +28,7 @@ def images():
     random = np.random.RandomState(0)
     x = random.rand(60, 4, 4, 1).astype("float32")
     y = np.arange(60) % 3
-    return data.from_arrays(
+    return semi_supervised_data.from_arrays(
         x[:6],
         y[:6],
         x[6:40],
@@ -283,7 +283,7 @@ def test_a_full_disk_costs_no_training(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise tf.errors.ResourceExhaustedError(None, None, "No space left")
 
-    monkeypatch.setattr(events.EventFile, "write", full)
+    monkeypatch.setattr(event_files.EventFile, "write", full)
     model = plain()
     with pytest.warns(UserWarning, match="step 4 could not .*No space left"):
         fit_plain(model, tensorboard.TensorBoard(tmp_path), epochs=1)
@@ -318,7 +318,7 @@ def test_examples_are_spread_over_all():
     """Files are often sorted by class; the first ones would be of one."""
     x = np.arange(1200, dtype="float32")[:, None]
     y = np.repeat([0, 1, 2], 400)
-    found = data.from_arrays(
+    found = semi_supervised_data.from_arrays(
         x[::100], y[::100], x, test=(x, y), views=augment.jitter_views()
     )
     taken = snapshots.Snapshots(found)

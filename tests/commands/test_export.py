@@ -10,7 +10,7 @@ import scripts
 
 from mpl_keras import datasets
 from mpl_keras.commands.export import COMMAND
-from mpl_keras.export import classifiers
+from mpl_keras.export import loading
 
 # LiteRT itself says so, once.
 LITERT = "INFO: Created TensorFlow Lite XNNPACK delegate for CPU.\n"
@@ -57,8 +57,8 @@ def test_a_run_is_exported(run, tmp_path):
     assert "| Labeled examples | 20 |" in card
     assert "| Steps | 4 |" in card
     x = datasets.digits(20, dtype="uint8").labeled[0]
-    expected = classifiers.load(run / "teacher.keras")(x)
-    given = classifiers.load(tmp_path / "out/teacher.onnx")(x)
+    expected = loading.load(run / "teacher.keras")(x)
+    given = loading.load(tmp_path / "out/teacher.onnx")(x)
     np.testing.assert_allclose(given, expected, atol=1e-5)
     # A second time nothing is replaced, unless asked for.
     done = export(run, tmp_path / "out", *flags)

@@ -31,7 +31,6 @@ from mpl_keras import (
     runs,
 )
 from mpl_keras.commands import train
-from mpl_keras.datasets import data
 
 ROOT = pathlib.Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -66,7 +65,7 @@ def arrays_of(found):
     x, y = found.labeled
     unlabeled = found.unlabeled[: len(found.unlabeled) - len(y)]
     test = [np.concatenate(p) for p in zip(*found.test, strict=True)]
-    return data.from_arrays(x[:], y, unlabeled, test=test, num_classes=10)
+    return datasets.from_arrays(x[:], y, unlabeled, test=test, num_classes=10)
 
 
 def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):

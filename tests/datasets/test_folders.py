@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mpl_keras import augment, datasets, pipeline
-from mpl_keras.datasets import data, folders
+from mpl_keras.datasets import folders, semi_supervised_data
 
 VIEWS = augment.image_views(8, 8)
 RANDOM = np.random.RandomState(0)
@@ -67,7 +67,7 @@ def test_batches_are_those_of_the_arrays(root):
     """Pixels in files are trained on as the same pixels in memory."""
     found = load(root)
     order = [6, 8, 10, 7, 9, 11]
-    arrays = data.from_arrays(
+    arrays = semi_supervised_data.from_arrays(
         PIXELS[:6], [0, 0, 0, 1, 1, 1], PIXELS[order], views=VIEWS
     )
     for first, second in zip(
@@ -173,7 +173,7 @@ def test_sizes_and_channels(tmp_path):
     assert batches.element_spec[0]["weak"].shape == (4, 90, 90, 1)
     x, _ = next(iter(pipeline.labeled_dataset(found, 2)))
     assert x.shape == (2, 90, 90, 1)
-    ((x, _),) = data.evaluation_batches(found.labeled[0], found.labeled[1])
+    ((x, _),) = datasets.evaluation_batches(found.labeled[0], found.labeled[1])
     np.testing.assert_array_equal(x, found.labeled[0][:][:, 6:96, 6:96])
 
 

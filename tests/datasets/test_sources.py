@@ -5,7 +5,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras.datasets import data, sources
+from mpl_keras.datasets import semi_supervised_data, sources
 
 
 class _SlowFirst(sources.Source):
@@ -18,7 +18,7 @@ class _SlowFirst(sources.Source):
 
 
 def test_evaluation_keeps_the_order():
-    batches = data.evaluation_batches(
+    batches = semi_supervised_data.evaluation_batches(
         _SlowFirst((8,), "float32"), np.arange(8), batch_size=1
     )
     np.testing.assert_array_equal([int(x[0]) for x, _ in batches], np.arange(8))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mpl_keras.datasets import image_files
-from mpl_keras.export import classifiers, prediction
+from mpl_keras.export import loading, prediction
 from mpl_keras.images import reading
 
 
@@ -15,7 +15,7 @@ from mpl_keras.images import reading
 def test_every_file_gets_a_prediction(
     batch_size, classifier_file, picture_folder, bad_pictures
 ):
-    classifier = classifiers.load(classifier_file)
+    classifier = loading.load(classifier_file)
     paths = sorted(str(p) for p in picture_folder.rglob("[!.]*") if p.is_file())
     paths.append(str(picture_folder / "gone.png"))
     found = list(prediction.predict_files(classifier, paths, batch_size))

@@ -15,8 +15,8 @@ import tensorflow as tf
 
 import mpl_keras
 from mpl_keras import datasets
-from mpl_keras.datasets.data import SemiSupervisedData
-from mpl_keras.export import classifiers, conversion, write
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
+from mpl_keras.export import formats, loading, write
 
 PATHS = {
     "tf_saved_model": "student",
@@ -200,7 +200,7 @@ def test_int8_is_smaller(exported):
 
 @pytest.mark.parametrize("format", PATHS)
 def test_every_format_is_loaded_in_one_way(format, exported):
-    classifier = classifiers.load(exported / PATHS[format])
+    classifier = loading.load(exported / PATHS[format])
     known = np.load(exported / "expected.npz", allow_pickle=True)
     # Batches of other sizes after each other.
     given = np.concatenate(
@@ -277,7 +277,7 @@ def test_the_network_is_a_choice(model, data, tmp_path):
         path = tmp_path / f"{name}.keras"
         write.write_classifier(model, path, data, format="keras", network=name)
         expected = getattr(model, name)(x.astype("float32"))
-        given = classifiers.load(path)(x)
+        given = loading.load(path)(x)
         np.testing.assert_allclose(given, tf.nn.softmax(expected), atol=1e-6)
     with pytest.raises(ValueError, match="`network` must be one of"):
         write.write_classifier(
@@ -400,9 +400,9 @@ def test_what_differs_is_not_kept(trained, data, tmp_path, monkeypatch):
     def write_other(network, path, preprocessing, metadata):
         copy = keras.models.clone_model(network)
         copy.set_weights([w + 0.01 for w in network.get_weights()])
-        conversion.write_keras(copy, path, preprocessing, metadata)
+        formats.write_keras(copy, path, preprocessing, metadata)
 
-    monkeypatch.setitem(conversion.WRITERS, "keras", write_other)
+    monkeypatch.setitem(formats.WRITERS, "keras", write_other)
     with pytest.raises(ValueError, match="differs from the network"):
         write.write_classifier(
             trained, tmp_path / "a.keras", data, format="keras"
@@ -414,7 +414,7 @@ def test_what_cannot_be_run_is_not_kept(trained, data, tmp_path, monkeypatch):
     def fail(self, images):
         raise RuntimeError("failed to prepare")
 
-    monkeypatch.setattr(classifiers.Classifier, "__call__", fail)
+    monkeypatch.setattr(loading.Classifier, "__call__", fail)
     with pytest.raises(ValueError, match="cannot be run.*failed to prepare"):
         write.write_classifier(
             trained, tmp_path / "a.keras", data, format="keras"
@@ -425,11 +425,11 @@ def test_what_cannot_be_run_is_not_kept(trained, data, tmp_path, monkeypatch):
 def test_what_is_no_classifier(trained, tmp_path):
     trained.save(tmp_path / "plain.keras")
     with pytest.raises(ValueError, match="as `export.write_classifier` writes"):
-        classifiers.load(tmp_path / "plain.keras")
+        loading.load(tmp_path / "plain.keras")
     (tmp_path / "text.onnx").write_text("hello")
     with pytest.raises(ValueError, match="could not be read"):
-        classifiers.load(tmp_path / "text.onnx")
+        loading.load(tmp_path / "text.onnx")
     with pytest.raises(ValueError, match="without saved_model.pb"):
-        classifiers.load(tmp_path)
+        loading.load(tmp_path)
     with pytest.raises(ValueError, match="end in one of"):
-        classifiers.load(__file__)
+        loading.load(__file__)

@@ -12,7 +12,7 @@ from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.datasets import folder_files
-from mpl_keras.export import classifiers, prediction
+from mpl_keras.export import loading, prediction
 
 _HEAD = ("file", "class", "probability", "error")
 _SHOWN_EVERY = 64  # files
@@ -101,7 +101,7 @@ an image. Received: folder=nowhere
         raise MissingFileError("folder", "be a folder or an image", folder)
     files.check_free(filepath, overwrite)
     with arguments.passing({"path": "model"}):
-        classifier = classifiers.load(model)
+        classifier = loading.load(model)
     root, paths = _find(folder)
     counts, progress = Counts(), _Progress(len(paths), verbose)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras.evaluation import measures
-from mpl_keras.evaluation.findings import (
+from mpl_keras.evaluation import statistics
+from mpl_keras.evaluation.confusion import (
     Measured,
     sole_answer,
 )
@@ -20,8 +20,8 @@ from mpl_keras.report import (
     canvas,
     chapters,
     figures,
+    html,
     model_card,
-    pages,
     panels,
 )
 
@@ -59,7 +59,7 @@ def check_installed(page: bool = True) -> None:
     """
     with figures.style():
         if page:
-            pages.check_installed()
+            html.check_installed()
 
 
 def write(
@@ -119,14 +119,14 @@ def write(
     if dataset and os.path.isdir(dataset):
         dataset = os.path.basename(os.path.abspath(dataset))
     words = words.format(thing=writer.thing, things=writer.things)
-    page = pages.render(
+    page = html.render(
         "report.html",
         language="en",
         title=name + (f" on {dataset}" if dataset else ""),
         lead=[f"{name}: {words}.", _outcome(writer, measured, data)],
         facts=_facts(model, writer, data, seconds),
         sections=[section for section in sections if section is not None],
-        written=pages.now(),
+        written=html.now(),
         versions=[" ".join(item) for item in model_card.versions().items()],
     )
     with open(path, "w", encoding="utf-8") as file:
@@ -149,7 +149,7 @@ def _outcome(writer, measured, data):
         )
     name, counts = next(iter(measured.counts.items()))
     right, total = int(np.trace(counts)), int(counts.sum())
-    low, high = measures.wilson_interval(right, total)
+    low, high = statistics.wilson_interval(right, total)
     text = (
         f"The {name} names {100 * right / total:.2f} % of {total:,} "
         f"{measured.kind} {writer.things} right ({100 * low:.1f} to "
@@ -158,7 +158,7 @@ def _outcome(writer, measured, data):
     )
     only = sole_answer(counts)
     if only is not None:
-        called = pages.plain(data.class_names[only])
+        called = html.plain(data.class_names[only])
         text += (
             f" It calls all of them {called}: it has learned nothing that is "
             "of use."
@@ -207,7 +207,7 @@ def plot_confusion(
     >>> plot_confusion(np.eye(2, dtype=int), ["cat", "dog"], "", "/dev/null")
     """
     with figures.style(transparent=False):
-        names = [pages.plain(name) for name in class_names]
+        names = [html.plain(name) for name in class_names]
         drawn = figures.confusion(counts, names, title)
         _save(path, figures.png(drawn, dpi=_DPI))
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 from matplotlib import image
 
 from mpl_keras import UDA, MetaPseudoLabels, report
-from mpl_keras.datasets import data
-from mpl_keras.evaluation import findings
-from mpl_keras.report import pages, panels
+from mpl_keras.datasets import semi_supervised_data
+from mpl_keras.evaluation import confusion
+from mpl_keras.report import html, panels
 
 # Markup, letters that are no letters, from right to left, and very long.
 NAMES = ("<b>&\"'", "x\u202e\x01\udce9", "שלום", "very long " * 20)
@@ -71,7 +71,7 @@ def network(classes, shape=(6, 6, 3)):
 def pictures(classes, names):
     x = np.random.RandomState(0).randint(0, 255, (4 * classes, 6, 6, 3))
     x, y = x.astype("uint8"), np.arange(4 * classes) % classes
-    return data.from_arrays(
+    return semi_supervised_data.from_arrays(
         x[:classes],
         y[:classes],
         x,
@@ -87,7 +87,7 @@ def measured(found, logits=None):
         logits = np.random.RandomState(0).normal(
             size=(len(truth), found.num_classes)
         )
-    counts = findings.count(truth, logits.argmax(axis=-1), found.num_classes)
+    counts = confusion.count(truth, logits.argmax(axis=-1), found.num_classes)
     networks = {"averaged network": counts, "other <i>": counts}
     return report.Measured("test", networks, logits.astype("float32"), truth)
 
@@ -198,7 +198,7 @@ def test_a_network_of_one_answer_is_called_so(tmp_path):
 @pytest.mark.parametrize("kind", ["mpl", "supervised"])
 def test_what_is_not_there_is_left_out(kind, tmp_path):
     x = np.zeros((6, 3), "float32")
-    found = data.from_arrays(x, np.arange(6) % 2, x)
+    found = semi_supervised_data.from_arrays(x, np.arange(6) % 2, x)
     model = UDA(network(2, (3,)), consistency=None)
     if kind == "mpl":
         model = MetaPseudoLabels(network(2, (3,)), network(2, (3,)))
@@ -241,7 +241,7 @@ def test_curves_are_thinned_and_end_at_the_end():
 def test_examples_of_any_data_set():
     x = np.arange(12.0).reshape(6, 2)
     batches = tf.data.Dataset.from_tensor_slices((x, np.zeros(6))).batch(4)
-    came, names = findings.read(batches, [5, 0, 4])
+    came, names = confusion.read(batches, [5, 0, 4])
     np.testing.assert_array_equal(came, x[[5, 0, 4]])
     assert names == ["", "", ""]
 
@@ -255,11 +255,11 @@ def test_without_jinja2(monkeypatch, tmp_path):
 
 def test_a_name_that_the_template_lacks():
     with pytest.raises(jinja2.UndefinedError, match="title"):
-        pages.render("report.html", language="en")
+        html.render("report.html", language="en")
 
 
 def test_every_file_is_in_the_package():
-    root = os.path.dirname(pages.__file__)
+    root = os.path.dirname(html.__file__)
     setup = open(os.path.join(root, "../setup.py")).read()
     patterns = json.loads(re.search(r'"mpl_keras": (\[.*?\])', setup)[1])
     assert os.listdir(os.path.join(root, "templates")) == ["report.html"]
@@ -284,7 +284,7 @@ def test_confusion_matrix_counts(one_hot):
             want = np.sum((true == row) & (predicted == column))
             assert counts[row, column] == want
     assert report.accuracy_of(counts) == np.mean(true == predicted)
-    recall = findings.scores(counts, "abcd")[2].recall
+    recall = confusion.scores(counts, "abcd")[2].recall
     assert recall == np.mean(predicted[true == 2] == 2)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.export import classifiers
+from mpl_keras.export import loading
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 # Formats, how their paths end, and what they need beside the library.
@@ -213,7 +213,7 @@ def write_onnx(network, path, preprocessing, metadata) -> None:
     _convert(core, network, path, "onnx")
     model = onnx.load(path)
     known = json.dumps(metadata, ensure_ascii=False)
-    onnx.helper.set_model_props(model, {classifiers.ENTRY: known})
+    onnx.helper.set_model_props(model, {loading.ENTRY: known})
     _rename_output(model.graph, "probabilities")
     onnx.save(model, path)
 
@@ -304,7 +304,7 @@ def _add_to_archive(path, metadata):
     """Adds the metadata to a zip archive, or behind a file of another kind."""
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(
-            classifiers.ENTRY, json.dumps(metadata, ensure_ascii=False)
+            loading.ENTRY, json.dumps(metadata, ensure_ascii=False)
         )
 
 
