@@ -22,7 +22,7 @@ class Chapters:
     Args:
         model: The trained `MetaPseudoLabels` or `UDA`.
         data: The `SemiSupervisedData` that it was trained on.
-        measured: What `findings.measure` returned.
+        measured: What `evaluation.measure` returned.
 
     Attributes:
         things: What the examples are called: images, or examples.
