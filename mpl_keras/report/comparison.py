@@ -82,7 +82,8 @@ def sentence(
     Example:
     >>> sentence({"supervised": [80.0, 81.0], "mpl": [90.0, 91.0]})
     'MPL classifies 90.50 % of the test images correctly. With the labels \
-alone it is 80.50 %. The difference is +10.00 (+10.00 to +10.00) points.'
+alone it is 80.50 %. The difference is +10.00 points (95 % interval +10.00 to \
++10.00).'
     """
     *_, last = accuracies
     text = (
@@ -91,15 +92,15 @@ alone it is 80.50 %. The difference is +10.00 (+10.00 to +10.00) points.'
     )
     if last == "supervised" or "supervised" not in accuracies:
         return text
-    gain = differences(accuracies)["supervised"]
+    mean, low, high = differences(accuracies)["supervised"]
     text += (
         " With the labels alone it is "
         f"{np.mean(accuracies['supervised']):.2f} %. The difference is "
-        f"{_interval(gain)} points"
+        f"{mean:+.2f} points"
     )
-    _, low, high = gain
     if np.isnan(low):
         return f"{text}. One seed does not show whether this is chance."
+    text += f" (95 % interval {low:+.2f} to {high:+.2f})"
     if low <= 0 <= high:
         return f"{text}, which may be chance: the interval contains 0."
     return f"{text}."

@@ -249,11 +249,11 @@ def test_pixels_of_the_users_pictures(tmp_path, capsys):
         ),
         (
             {"supervised": [80.0, 81.0], "mpl": [90.0, 80.0]},
-            "points, which may be chance: the interval contains 0.",
+            "), which may be chance: the interval contains 0.",
         ),
         (
             {"supervised": [80.0, 81.0], "mpl": [70.0, 71.0]},
-            "The difference is -10.00 (-10.00 to -10.00) points.",
+            "-10.00 points (95 % interval -10.00 to -10.00).",
         ),
     ],
 )
