@@ -8,7 +8,7 @@ import numpy as np
 
 from mpl_keras.checks import arrays
 from mpl_keras.evaluation import confusion, samples, statistics
-from mpl_keras.report import figures, html, panels
+from mpl_keras.report import figures, html_page, panels
 
 _UNLABELED = 1000
 _MISTAKES = 24
@@ -43,7 +43,7 @@ class Chapters:
         self, model: Any, data: Any, measured: confusion.Measured | None
     ):
         self._model, self._data, self._measured = model, data, measured
-        self._names = [html.plain(name) for name in data.class_names]
+        self._names = [html_page.plain(name) for name in data.class_names]
         self._are_images = samples.images(data.unlabeled)
         self.things = "images" if self._are_images else "examples"
         self.thing = self.things[:-1]
@@ -52,7 +52,7 @@ class Chapters:
             self._of = f"{measured.kind} {self.things}"
             self._first, self._counts = next(iter(measured.counts.items()))
 
-    def networks(self) -> html.Section | None:
+    def networks(self) -> html_page.Section | None:
         """How much each network gets right."""
         if self._measured is None:
             return None
@@ -73,17 +73,17 @@ class Chapters:
                 f"{self.things}: where settings were chosen by these, new "
                 f"{self.things} are recognised less often."
             )
-        table = html.Table(
+        table = html_page.Table(
             f"Accuracy on {int(self._counts.sum()):,} {self._of}, with "
             "Wilson's 95 % interval",
             ("network", "accuracy", "95 % interval", "right"),
             rows,
         )
-        return html.Section("accuracy", "Accuracy", [text], tables=[table])
+        return html_page.Section("accuracy", "Accuracy", [text], tables=[table])
 
     def training(
         self, metrics: Mapping[str, Sequence[float]], held_out: str
-    ) -> html.Section | None:
+    ) -> html_page.Section | None:
         """Curves, but for those of the pseudo labels.
 
         Args:
@@ -97,11 +97,11 @@ class Chapters:
         found = self._panels(metrics, held_out, of_pseudo_labels=False)
         if not found:
             return None
-        return html.Section("training", "Training", [text], found)
+        return html_page.Section("training", "Training", [text], found)
 
     def pseudo_labels(
         self, metrics: Mapping[str, Sequence[float]]
-    ) -> list[html.Section]:
+    ) -> list[html_page.Section]:
         """Their quality through training, and what they are at the end.
 
         Args:
@@ -127,7 +127,7 @@ class Chapters:
                 "after each epoch."
             )
         sections = [
-            html.Section("pseudo-labels", "Pseudo labels", text, drawings)
+            html_page.Section("pseudo-labels", "Pseudo labels", text, drawings)
         ]
         if few.strong is not None:
             sections.append(self._views(few, probabilities))
@@ -136,7 +136,7 @@ class Chapters:
     def _panels(self, metrics, held_out, of_pseudo_labels):
         where = f"{held_out} {self.things}"
         return [
-            html.drawing(
+            html_page.drawing(
                 lambda p=panel: figures.curves(
                     p.steps, p.series, p.title, p.unit
                 ),
@@ -170,7 +170,7 @@ class Chapters:
             for k in most
         )
         gap = 50 * np.abs(has - got).sum()
-        return html.drawing(
+        return html_page.drawing(
             lambda: figures.marginals(series, self._names, "Classes"),
             f"Bar chart. The most frequent classes among {len(labels):,} "
             f"pseudo labels are {told}.",
@@ -195,7 +195,7 @@ class Chapters:
                 alt += f", in truth {self._names[truth[number]]}"
             alts.append(f"{alt}.")
             captions.append(lines)
-        return html.Section(
+        return html_page.Section(
             "views",
             "Views",
             [
@@ -203,13 +203,13 @@ class Chapters:
                 "which is learned from. Below them the pseudo label and its "
                 "confidence."
             ],
-            pictures=html.pictures(
+            pictures=html_page.pictures(
                 few.weak[few.shown], alts, captions, few.strong
             ),
             wide=True,
         )
 
-    def held_out(self) -> html.Section | None:
+    def held_out(self) -> html_page.Section | None:
         """What is taken for what, and how far confidence can be trusted."""
         if self._measured is None:
             return None
@@ -229,10 +229,10 @@ class Chapters:
             ". Recall: share of its examples that were recognised; precision: "
             "share of what was called so that is"
         )
-        table = html.Table(
+        table = html_page.Table(
             caption, ("class", "examples", "recall", "precision"), rows
         )
-        return html.Section(
+        return html_page.Section(
             "classes",
             "Classes and confidence",
             [f"Of the {self._first}, on the {self._of}."],
@@ -250,7 +250,7 @@ class Chapters:
         if worst:
             told = f"Most often: {'; '.join(worst)}."
         total, right = int(counts.sum()), int(np.trace(counts))
-        return html.drawing(
+        return html_page.drawing(
             lambda: figures.confusion(counts, names, "Confusion matrix"),
             f"Confusion matrix of {len(names):,} classes: {right:,} of "
             f"{total:,} {self._of} are on the diagonal. {told}",
@@ -266,7 +266,7 @@ class Chapters:
         error = 100 * statistics.expected_calibration_error(
             probabilities, truth
         )
-        return html.drawing(
+        return html_page.drawing(
             lambda: figures.reliability(probabilities, truth),
             "Reliability diagram. The expected calibration error is "
             f"{error:.1f} %: on average the network is {confidence:.1f} % "
@@ -275,7 +275,7 @@ class Chapters:
             "right; above it: less.",
         )
 
-    def mistakes(self) -> html.Section | None:
+    def mistakes(self) -> html_page.Section | None:
         """Pictures of the most confident mistakes."""
         if self._measured is None or not self._are_images:
             return None
@@ -284,7 +284,7 @@ class Chapters:
         )
         if not wrong:
             text = f"The {self._first} names all {self._of} right."
-            return html.Section("mistakes", "Worst mistakes", [text])
+            return html_page.Section("mistakes", "Worst mistakes", [text])
         batches = getattr(self._data, self._measured.kind)
         images, paths = confusion.read(batches, [w.index for w in wrong])
         alts, captions = [], []
@@ -305,15 +305,15 @@ class Chapters:
             f"the {self._first}, the worst first: what it said and how "
             "confidently, and what it is."
         )
-        return html.Section(
+        return html_page.Section(
             "mistakes",
             "Worst mistakes",
             [text],
-            pictures=html.pictures(images, alts, captions),
+            pictures=html_page.pictures(images, alts, captions),
         )
 
 
-def settings(values: Mapping[str, Any]) -> html.Section:
+def settings(values: Mapping[str, Any]) -> html_page.Section:
     """The settings of a training, as a table.
 
     Args:
@@ -324,13 +324,15 @@ def settings(values: Mapping[str, Any]) -> html.Section:
     [('learning rate', '0.1')]
     """
     rows = [
-        (name.replace("_", " "), html.value(value))
+        (name.replace("_", " "), html_page.value(value))
         for name, value in values.items()
     ]
-    table = html.Table(
+    table = html_page.Table(
         "All settings of the run", ("setting", "value"), rows, numbers=False
     )
-    return html.Section("settings", "Settings", tables=[table], folded=True)
+    return html_page.Section(
+        "settings", "Settings", tables=[table], folded=True
+    )
 
 
 def _percent(share):

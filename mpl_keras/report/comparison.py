@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mpl_keras import evaluation
-from mpl_keras.report import figures, html, model_card
+from mpl_keras.report import figures, html_page, model_card
 
 # Methods in words, in the order in which they are shown.
 TITLES = {
@@ -160,7 +160,7 @@ def plot_curves(
 def page(
     name: str,
     accuracies: Mapping[str, Sequence[float]],
-    drawings: Sequence[html.Drawing],
+    drawings: Sequence[html_page.Drawing],
     facts: Sequence[tuple[str, str]],
     kind: str = "test",
 ) -> str:
@@ -181,20 +181,20 @@ def page(
         "Means over seeds, and differences paired by seed with their 95 % "
         "intervals"
     )
-    section = html.Section(
+    section = html_page.Section(
         "accuracy",
         f"Accuracy on the {kind} images, in %",
         drawings=list(drawings),
-        tables=[html.Table(caption, header, rows)],
+        tables=[html_page.Table(caption, header, rows)],
     )
-    return html.render(
+    return html_page.render(
         "report.html",
         language="en",
         title=f"Comparison on {name}",
         lead=[sentence(accuracies, kind)],
         facts=list(facts),
         sections=[section],
-        written=html.now(),
+        written=html_page.now(),
         versions=[" ".join(pair) for pair in model_card.versions().items()],
     )
 

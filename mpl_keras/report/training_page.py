@@ -20,7 +20,7 @@ from mpl_keras.report import (
     canvas,
     chapters,
     figures,
-    html,
+    html_page,
     model_card,
     panels,
 )
@@ -59,7 +59,7 @@ def check_installed(page: bool = True) -> None:
     """
     with figures.style():
         if page:
-            html.check_installed()
+            html_page.check_installed()
 
 
 def write(
@@ -119,14 +119,14 @@ def write(
     if dataset and os.path.isdir(dataset):
         dataset = os.path.basename(os.path.abspath(dataset))
     words = words.format(thing=writer.thing, things=writer.things)
-    page = html.render(
+    page = html_page.render(
         "report.html",
         language="en",
         title=name + (f" on {dataset}" if dataset else ""),
         lead=[f"{name}: {words}.", _outcome(writer, measured, data)],
         facts=_facts(model, writer, data, seconds),
         sections=[section for section in sections if section is not None],
-        written=html.now(),
+        written=html_page.now(),
         versions=[" ".join(item) for item in model_card.versions().items()],
     )
     with open(path, "w", encoding="utf-8") as file:
@@ -158,7 +158,7 @@ def _outcome(writer, measured, data):
     )
     only = sole_answer(counts)
     if only is not None:
-        called = html.plain(data.class_names[only])
+        called = html_page.plain(data.class_names[only])
         text += (
             f" It calls all of them {called}: it has learned nothing that is "
             "of use."
@@ -207,7 +207,7 @@ def plot_confusion(
     >>> plot_confusion(np.eye(2, dtype=int), ["cat", "dog"], "", "/dev/null")
     """
     with figures.style(transparent=False):
-        names = [html.plain(name) for name in class_names]
+        names = [html_page.plain(name) for name in class_names]
         drawn = figures.confusion(counts, names, title)
         _save(path, figures.png(drawn, dpi=_DPI))
 

@@ -13,7 +13,7 @@ from mpl_keras import datasets, files, recipes, report
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.report import comparison as comparison_report
-from mpl_keras.report import figures, html
+from mpl_keras.report import figures, html_page
 from mpl_keras.runs import folder
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.settings import Settings
@@ -273,7 +273,7 @@ class Comparison:
     def _page(self, accuracies, plots):
         """The page, as HTML."""
         drawings = [
-            html.drawing(plot, about, "") for plot, about in plots.values()
+            html_page.drawing(plot, about, "") for plot, about in plots.values()
         ]
         facts = [
             ("Labels", f"{self._num_labeled:,}"),

@@ -1,8 +1,8 @@
 """The report of a training: what it tells, and whatever it is of."""
 
+import ast
 import dataclasses
 import html.parser
-import json
 import os
 import re
 import sys
@@ -15,10 +15,10 @@ import pytest
 import tensorflow as tf
 from matplotlib import image
 
-from mpl_keras import UDA, MetaPseudoLabels, report
+from mpl_keras import UDA, MetaPseudoLabels, evaluation, report
 from mpl_keras.datasets import semi_supervised_data
 from mpl_keras.evaluation import confusion
-from mpl_keras.report import html, panels
+from mpl_keras.report import html_page, panels
 
 # Markup, letters that are no letters, from right to left, and very long.
 NAMES = ("<b>&\"'", "x\u202e\x01\udce9", "שלום", "very long " * 20)
@@ -89,13 +89,16 @@ def measured(found, logits=None):
         )
     counts = confusion.count(truth, logits.argmax(axis=-1), found.num_classes)
     networks = {"averaged network": counts, "other <i>": counts}
-    return report.Measured("test", networks, logits.astype("float32"), truth)
+    return evaluation.Measured(
+        "test", networks, logits.astype("float32"), truth
+    )
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     found = pictures(4, NAMES)
-    found.test.examples = types.SimpleNamespace(paths=[f"/a/b/{FILE}"] * 16)
+    files = types.SimpleNamespace(paths=[f"/a/b/{FILE}"] * 16)
+    found.test.stream = dataclasses.replace(found.test.stream, examples=files)
     model = UDA(network(4))
     path = tmp_path_factory.mktemp("report") / "report.html"
     report.write(
@@ -255,15 +258,16 @@ def test_without_jinja2(monkeypatch, tmp_path):
 
 def test_a_name_that_the_template_lacks():
     with pytest.raises(jinja2.UndefinedError, match="title"):
-        html.render("report.html", language="en")
+        html_page.render("report.html", language="en")
 
 
 def test_every_file_is_in_the_package():
-    root = os.path.dirname(html.__file__)
-    setup = open(os.path.join(root, "../setup.py")).read()
-    patterns = json.loads(re.search(r'"mpl_keras": (\[.*?\])', setup)[1])
+    root = os.path.dirname(html_page.__file__)
+    setup = open(os.path.join(root, "../../setup.py")).read()
+    listed = re.search(r'"mpl_keras": (\[.*?\])', setup, re.DOTALL)[1]
+    patterns = ast.literal_eval(listed)
     assert os.listdir(os.path.join(root, "templates")) == ["report.html"]
-    assert "templates/*.html" in patterns
+    assert "report/templates/*.html" in patterns
 
 
 # Numbers, and pictures by themselves.
@@ -278,12 +282,12 @@ def test_confusion_matrix_counts(one_hot):
         (np.eye(4)[predicted].astype("float32"), y)
     ).batch(16)
     same = keras.Sequential([keras.Input((4,)), keras.layers.Identity()])
-    counts = report.confusion_matrix(same, batches, 4)
+    counts = evaluation.confusion_matrix(same, batches, 4)
     for row in range(4):
         for column in range(4):
             want = np.sum((true == row) & (predicted == column))
             assert counts[row, column] == want
-    assert report.accuracy_of(counts) == np.mean(true == predicted)
+    assert evaluation.accuracy_of(counts) == np.mean(true == predicted)
     recall = confusion.scores(counts, "abcd")[2].recall
     assert recall == np.mean(predicted[true == 2] == 2)
 
