@@ -20,6 +20,7 @@ KERAS = {
     "_compile_metrics",
     "_distribute_strategy",
     "_loss_tracker",
+    "compiled",
     "optimizer",
     "steps_per_execution",
     "test_function",
