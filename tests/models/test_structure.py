@@ -21,6 +21,7 @@ KERAS = {
     "_distribute_strategy",
     "_loss_tracker",
     "compiled",
+    "name",
     "optimizer",
     "steps_per_execution",
     "test_function",
