@@ -16,10 +16,10 @@ demo: .venv/installed
 		--output_dir=demo_results --resume
 
 test: .venv/installed
-	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder
+	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder
 
 test-all: .venv/installed
-	$(RUN) -m pytest -n 2 --dist=loadfile --no-loadscope-reorder -m ""
+	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder -m ""
 
 # Does the feedback help? Tables and a picture of it, in ablation/; stopped, it
 # goes on where it was.

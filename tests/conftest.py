@@ -109,41 +109,13 @@ LONG = (
 )
 
 
-# What the gate need not show on every change, because another case of the same
-# test, or a script in `benchmarks/`, does: `make test-all` runs them.
-SLOW = (
-    "test_it_goes_on_and_is_repeated_bit_for_bit",
-    "test_published_recipes_train",
-    "test_strategy.py::test_two_workers_are_one",
-    "test_train.py::test_workers_go_on_after_one_was_killed",
-    "test_two_replicas_are_one[cosine]",
-    "test_interrupted_and_whole_are_the_same[10-stops2]",
-    "test_sigterm_makes_a_last_backup[test_batch_end]",
-    "test_tune.py::test_tune",
-    *(
-        f"test_images_are_preprocessed_as_the_family_expects[{family}]"
-        for family in ("ResNet50", "EfficientNetB0")
-    ),
-    "test_statistics_of_efficientnets_files[variance1-scale1]",
-    "test_a_saved_model_goes_on_bit_for_bit[per example]",
-    "test_a_saved_model_goes_on_bit_for_bit[cosine]",
-    "test_xla_and_eager_agree_with_the_graph[CosineFeedback]",
-    "test_xla_and_eager_agree_with_the_graph[PerExampleFeedback]",
-    "test_a_damaged_backup_is_passed_over[empty]",
-    "test_a_damaged_backup_is_passed_over[truncated]",
-    "test_monte_carlo_of_the_models_own_samples[None]",
-    "exact_gradient[convolution, BatchNorm, dropout-1]",
-    "exact_gradient[convolution, BatchNorm, dropout-2]",
-    "test_weights_from_a_file[with top]",
-    "test_weights_from_a_file[without top, legacy]",
-)
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Long modules first; the tests of a module stay in order."""
     for item in items:
-        if item.nodeid.endswith(SLOW):
+        # The gate need not show on every change what another case shows.
+        marker = item.get_closest_marker("slow_cases")
+        if marker is not None and item.callspec.id in marker.args:
             item.add_marker("slow")
     order = {name: number for number, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.stem, len(LONG)))

@@ -59,7 +59,6 @@ class Training:
 
     Example:
     >>> import tempfile
-    >>> lines = []
     >>> small = Settings(
     ...     dataset="digits",
     ...     method="supervised",
@@ -68,7 +67,7 @@ class Training:
     ...     report=False,
     ... )
     >>> folder = os.path.join(tempfile.mkdtemp(), "run")
-    >>> found = Training(small, folder, say=lines.append, light=True).run()
+    >>> found = Training(small, folder, light=True, quiet=True).run()
     >>> found["step"], found["method"]
     (3, 'supervised')
     """

@@ -176,6 +176,7 @@ def read(folder, name="runs.csv"):
         return {row["method"]: row for row in csv.DictReader(file)}
 
 
+@pytest.mark.slow
 def test_it_goes_on_and_is_repeated_bit_for_bit(tmp_path):
     # What starts processes of its own must be a true process itself.
     flags = "--settings=moons_6", "--methods=mpl,uda@2"
@@ -218,6 +219,7 @@ def test_settings_are_tuned_without_the_test_examples(tmp_path):
     assert right == pytest.approx(round(right), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_published_recipes_train(tmp_path):
     # Their numbers and views, on images and networks that are small.
     done = scripts.run_code(

@@ -110,6 +110,11 @@ def whole(tmp_path_factory):
     return *train(folder, keep=3), folder
 
 
+@pytest.mark.slow_cases(
+    "10-stops2",
+    "None-stops1",
+    "1-stops3",
+)
 @pytest.mark.parametrize(
     ("every", "stops"),
     [(4, (7, 17, 23)), (None, (5, 14)), (10, (10, 20)), (1, (10, 11))],
@@ -155,6 +160,10 @@ def damaged_by(kind, path):
         file.write(contents)
 
 
+@pytest.mark.slow_cases(
+    "empty",
+    "truncated",
+)
 @pytest.mark.parametrize("kind", ["truncated", "empty", "a bit"])
 def test_a_damaged_backup_is_passed_over(whole, kind, tmp_path):
     train(tmp_path, 17)
@@ -278,6 +287,9 @@ t.make_model().fit(
 """
 
 
+@pytest.mark.slow_cases(
+    "test_batch_end",
+)
 @pytest.mark.parametrize("event", ["train_batch_end", "test_batch_end"])
 def test_sigterm_makes_a_last_backup(whole, event, tmp_path):
     code = SCRIPT.format(

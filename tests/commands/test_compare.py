@@ -150,6 +150,7 @@ def stopped(flags, capsys, code=1):
     return error
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_the_same(compared, tmp_path, capsys):
     script = scripts.start_command(
         "compare", *FLAGS, "--output_dir=out", cwd=tmp_path

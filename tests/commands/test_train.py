@@ -328,7 +328,8 @@ def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
     root.mkdir()
     for part in ("labeled", "unlabeled"):
         shutil.copytree(pictures / part, root / part)
-    start(f"--dataset={root}", "--steps=2", "--validation_fraction=0.5")
+    flags = ["--steps=2", "--method=supervised", "--validation_fraction=0.5"]
+    start(f"--dataset={root}", *flags)
     text = capsys.readouterr().out
     assert "10 labeled, 1,247 unlabeled, 10 for validation;" in text
     assert "confusion_matrix.png" not in os.listdir(tmp_path / "out")
@@ -443,6 +444,7 @@ def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
         start(*arguments, "--resume", "--seed=5")
 
 
+@pytest.mark.slow
 def test_workers_go_on_after_one_was_killed(tmp_path):
     """Two processes by TF_CONFIG, each started again by itself."""
     arguments = [

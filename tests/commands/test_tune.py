@@ -14,6 +14,7 @@ def tune(*flags, cwd, **options):
     return scripts.command("tune", *flags, cwd=cwd, **options)
 
 
+@pytest.mark.slow
 def test_tune(tmp_path):
     flags = "--trials=1", "--steps=20", "--output_dir=out"
     first = tune(*flags, cwd=tmp_path, true=True)

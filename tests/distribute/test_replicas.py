@@ -179,6 +179,9 @@ forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
 """
 
 
+@pytest.mark.slow_cases(
+    "cosine",
+)
 @pytest.mark.parametrize(
     "code",
     [SAME, SAME.replace("\ndef train", f"{COSINE}\ndef train"), ERRORS],

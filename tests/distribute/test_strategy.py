@@ -117,6 +117,7 @@ def test_other_strategies(monkeypatch):
         strategy.make_strategy("auto", 0)
 
 
+@pytest.mark.slow
 def test_two_workers_are_one():
     """The same weights on both, and those of one process; real processes."""
     script = ROOT / "benchmarks/workers.py"

@@ -102,6 +102,7 @@ def make_pictures(folder):
             Image.fromarray(image[..., 0]).save(path)
 
 
+@pytest.mark.slow
 def test_train_images(tmp_path):
     make_pictures(tmp_path / "pictures")
     flags = "--folder=pictures", "--output_dir=out", "--steps=40", "--seed=1"

@@ -212,6 +212,10 @@ def cosine(a, b):
     return a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
 
 
+@pytest.mark.slow_cases(
+    "convolution, BatchNorm, dropout-1",
+    "convolution, BatchNorm, dropout-2",
+)
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize(
     "make_net, make_batch",
@@ -366,6 +370,9 @@ def test_old_minus_new_expectation_has_the_exact_size():
     assert relative_error(8 * expected, exact_expectation(7)) <= 1e-6
 
 
+@pytest.mark.slow_cases(
+    "None",
+)
 @pytest.mark.parametrize("momentum", [None, 0.99])
 def test_monte_carlo_of_the_models_own_samples(momentum):
     bench = two_class_bench(6)

@@ -110,6 +110,11 @@ MAKERS = {
 }
 
 
+@pytest.mark.slow_cases(
+    "per example",
+    "cosine",
+    "loss difference",
+)
 @pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
 def test_a_saved_model_goes_on_bit_for_bit(make, tmp_path):
     # Traps: the second optimizer, baselines, counters of ramps, and the seeds

@@ -481,6 +481,11 @@ def without_chance(form, **options):
     return model
 
 
+@pytest.mark.slow_cases(
+    "CosineFeedback",
+    "PerExampleFeedback",
+    "LossDifferenceFeedback",
+)
 @pytest.mark.parametrize("form", FEEDBACKS)
 def test_xla_and_eager_agree_with_the_graph(form):
     # Nothing in the step prevents XLA from compiling it.

@@ -156,6 +156,10 @@ def test_small_cnn_is_that_of_the_digits():
 # Applications.
 
 
+@pytest.mark.slow_cases(
+    "ResNet50",
+    "EfficientNetB0",
+)
 @pytest.mark.parametrize(
     ("name", "module"), FAMILIES, ids=[name for name, _ in FAMILIES]
 )
@@ -279,6 +283,10 @@ def test_export(tmp_path):
 # Weights.
 
 
+@pytest.mark.slow_cases(
+    "with top",
+    "without top, legacy",
+)
 @pytest.mark.parametrize(
     "kind",
     ["with top", "with top, legacy", "without top", "without top, legacy"],
@@ -292,6 +300,9 @@ def test_weights_from_a_file(kind, small, features_of_small):
     assert_sees(features_of(network), x)
 
 
+@pytest.mark.slow_cases(
+    "variance1-scale1",
+)
 @pytest.mark.parametrize(
     ("variance", "scale"),
     [

@@ -367,6 +367,12 @@ def trained(form, **options):
     return model
 
 
+@pytest.mark.slow_cases(
+    "options1-None",
+    "options2-None",
+    "options1-LossDifferenceFeedback",
+    "options2-LossDifferenceFeedback",
+)
 @pytest.mark.parametrize("form", FEEDBACKS)
 @pytest.mark.parametrize(
     "options", [{}, {"scale": False}, {"center": False, "axis": 3}]
