@@ -67,7 +67,9 @@ class Training:
     ...     report=False,
     ... )
     >>> folder = os.path.join(tempfile.mkdtemp(), "run")
-    >>> found = Training(small, folder, light=True, quiet=True).run()
+    >>> lines = []
+    >>> options = {"light": True, "quiet": True, "say": lines.append}
+    >>> found = Training(small, folder, **options).run()
     >>> found["step"], found["method"]
     (3, 'supervised')
     """
