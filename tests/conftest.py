@@ -109,6 +109,19 @@ LONG = (
 )
 
 
+def pytest_configure(config):
+    """The gate leaves TensorFlow's graph optimizer out.
+
+    Hundreds of small graphs are made for a step or two, and optimizing them
+    takes longer. `make test-all` has it, and so have the programs and scripts
+    that tests start.
+    """
+    if config.option.markexpr == "not slow":
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": True}
+        )
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Long modules first; the tests of a module stay in order."""

@@ -170,6 +170,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     assert (out / "results.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(pictures, tmp_path):
     arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
     arguments += ["--evaluate_every=20", "--backup_every=7", "--noreport"]

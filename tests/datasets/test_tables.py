@@ -494,6 +494,7 @@ def test_the_library_does_not_need_pandas():
 SCRIPT = ROOT / "examples" / "tabular.py"
 
 
+@pytest.mark.slow
 def test_tabular(tmp_path):
     flags = "--dataset=wine", "--num_labeled=7", "--seed=3", "--steps=60"
     accuracies = []

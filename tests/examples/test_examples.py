@@ -21,6 +21,7 @@ def run(script, *flags, cwd, true=False):
     return scripts.run(ROOT / "examples" / script, *flags, cwd=cwd, true=true)
 
 
+@pytest.mark.slow
 def test_digits(tmp_path):
     flags = "--num_labeled=20", "--seed=3", "--steps=300"
     texts = []

@@ -372,6 +372,7 @@ def trained(form, **options):
     "options2-None",
     "options1-LossDifferenceFeedback",
     "options2-LossDifferenceFeedback",
+    "options2-HypergradientFeedback",
 )
 @pytest.mark.parametrize("form", FEEDBACKS)
 @pytest.mark.parametrize(
