@@ -12,6 +12,7 @@ import keras  # noqa: E402  (the log level is read at import)
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
+import tensorflow as tf  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
