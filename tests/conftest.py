@@ -12,7 +12,6 @@ import keras  # noqa: E402  (the log level is read at import)
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -108,19 +107,6 @@ LONG = (
     "test_tables",
     "test_safeguard",
 )
-
-
-def pytest_configure(config):
-    """The gate leaves TensorFlow's graph optimizer out.
-
-    Hundreds of small graphs are made for a step or two, and optimizing them
-    takes longer. `make test-all` has it, and so have the programs and scripts
-    that tests start.
-    """
-    if config.option.markexpr == "not slow":
-        tf.config.optimizer.set_experimental_options(
-            {"disable_meta_optimizer": True}
-        )
 
 
 @pytest.hookimpl(tryfirst=True)
