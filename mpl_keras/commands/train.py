@@ -101,7 +101,12 @@ _run.integer(
     shown="those between evaluations",
 )
 _run.bool("tensorboard", True, "Write what `tensorboard --logdir` shows")
-_run.bool("report", True, "Write report.html; needs pip install jinja2")
+_run.bool(
+    "report",
+    None,
+    "Write report.html, which needs Jinja2 and matplotlib; by default where "
+    "they are installed",
+)
 
 _method = COMMAND.group("Method")
 _method.choice("method", "mpl", recipes.METHODS, "What to train with")

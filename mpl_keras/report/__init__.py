@@ -5,6 +5,7 @@ from mpl_keras.report.preview import (
 )
 from mpl_keras.report.training_page import (
     check_installed,
+    missing,
     plot_confusion,
     plot_curves,
     write,
@@ -12,6 +13,7 @@ from mpl_keras.report.training_page import (
 
 __all__ = [
     "check_installed",
+    "missing",
     "plot_confusion",
     "plot_curves",
     "plot_views",

@@ -62,6 +62,23 @@ def check_installed(page: bool = True) -> None:
             html_page.check_installed()
 
 
+def missing(page: bool = True) -> str:
+    """What is not installed for pictures and the page, in words, or "".
+
+    Args:
+        page: Whether `write` would be called, and not only the pictures.
+
+    Example:
+    >>> missing()
+    ''
+    """
+    try:
+        check_installed(page)
+    except ImportError as error:
+        return str(error)
+    return ""
+
+
 def write(
     path: Any,
     model: Any,

@@ -183,6 +183,8 @@ def _models(training, networks, measured):
 
 def _pictures(training, model, measured, seconds):
     """What draws the curves, the confusion matrix and the report."""
+    if not training.draws:
+        return {}
     data, settings = training.data, training.settings
     metrics = training.folder.metrics()
     outputs = {
@@ -202,7 +204,7 @@ def _pictures(training, model, measured, seconds):
             f"{label}: {accuracy:.2f} % of the test images",
             path,
         )
-    if settings.report:
+    if training.writes_page:
         outputs["report.html"] = lambda path: report.write(
             path,
             model,

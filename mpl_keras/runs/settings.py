@@ -53,7 +53,8 @@ class Settings:
         jit_compile: Whether to compile with XLA; None is as Keras decides.
         deterministic: Whether a GPU gives the same bits each time.
         tensorboard: Whether to write what TensorBoard shows.
-        report: Whether to write report.html.
+        report: Whether to write report.html; None is where what draws it is
+            installed.
 
     Raises:
         ArgumentError: A setting is not what it must be.
@@ -84,7 +85,7 @@ class Settings:
     jit_compile: bool | None = None
     deterministic: bool = False
     tensorboard: bool = True
-    report: bool = True
+    report: bool | None = None
 
     def __post_init__(self):
         """Raises for what can be seen before any file is read."""

@@ -51,6 +51,8 @@ class Training:
         settings: As given, as the rest.
         recipe: The settings of the training in numbers; after `prepare`.
         data: What it is trained on; after `prepare`.
+        draws: Whether pictures are drawn, and `writes_page` whether the report
+            is written; after `prepare`.
 
     Raises:
         FileExistsError: There is something in the folder, and `resume` is
@@ -92,6 +94,7 @@ class Training:
         self.quiet = quiet
         self.recipe = self.data = self.model = self.batches = None
         self.folder = None
+        self.draws = self.writes_page = False
         self._chief = True
 
     def run(self) -> dict[str, Any]:
@@ -137,7 +140,7 @@ class Training:
             files.check_folder(
                 self.output_dir, self.resume, "output_dir", "resume"
             )
-            report.check_installed(settings.report)
+            self._check_report()
         self.data, self.recipe = load_data(settings, self.say, self._chief)
         if self._chief:
             self.folder = RunFolder(
@@ -155,6 +158,18 @@ class Training:
         self.model.check_execution(
             self.batches, self.batches.stream.steps_per_epoch
         )
+
+    def _check_report(self):
+        """Finds out what can be drawn; raises for what was asked for."""
+        if self.settings.report:
+            report.check_installed()
+        # Without the extra "examples" a training has no pictures.
+        self.draws = not report.missing(page=False)
+        self.writes_page = self.settings.report is not False
+        self.writes_page = self.writes_page and not report.missing()
+        lacking = report.missing(page=self.settings.report is None)
+        if lacking and not self.light:
+            self.say(f"note: {lacking}")
 
     def backups(self) -> list[tuple[int, str]]:
         """Steps and files of the backups so far."""
@@ -275,7 +290,7 @@ class Training:
         return [
             callbacks.TensorBoard(
                 os.path.join(self.output_dir, "tensorboard"),
-                data=self.data,
+                data=self.data if self.draws else None,
                 hyperparameters=self.described() if known else None,
             )
         ]
