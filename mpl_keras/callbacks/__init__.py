@@ -17,11 +17,13 @@ from mpl_keras.callbacks.ramps import (
 from mpl_keras.callbacks.tensorboard import (
     TensorBoard,
 )
+from mpl_keras.distribute.fit_callback import FitCallback
 
 __all__ = [
     "Backup",
     "ConsistencyWeightRamp",
     "EXIT_PREEMPTED",
+    "FitCallback",
     "Progress",
     "PseudoLabelMonitor",
     "SignalAnnealing",
