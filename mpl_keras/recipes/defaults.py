@@ -77,8 +77,8 @@ def default(
     """
     arguments.integer("image_size", image_size, 1)
     arguments.integer("num_classes", num_classes, 2)
-    if gpu is None:
-        gpu = bool(tf.config.list_logical_devices("GPU"))
+    if gpu is None:  # logical devices would start TensorFlow's context
+        gpu = bool(tf.config.list_physical_devices("GPU"))
     most, name, changes, light = next(
         row for row in _SIZES if row[0] is None or image_size <= row[0]
     )
