@@ -1,6 +1,7 @@
 """`mpl-keras train`: a classifier from a few labels and many pictures."""
 
 import dataclasses
+import functools
 import signal
 import sys
 from typing import Any
@@ -167,12 +168,17 @@ RECIPE = {
 }
 
 
+@functools.cache
+def _defaults() -> dict[str, recipes.Recipe]:
+    """The recipes for small, middle and large pictures, by words for these."""
+    sizes = {"up to 31 pixels": 28, "up to 64": 64, "above": 224}
+    return {text: recipes.default(size, 10) for text, size in sizes.items()}
+
+
 def _shown(name: str) -> str:
     """The default of a field: for small, middle and large pictures."""
-    sizes = {"up to 31 pixels": 28, "up to 64": 64, "above": 224}
     values = {
-        text: getattr(recipes.default(size, 10), name)
-        for text, size in sizes.items()
+        text: getattr(recipe, name) for text, recipe in _defaults().items()
     }
     if name == "image_size":
         return "the images' own, at most 224"
