@@ -9,8 +9,9 @@ import keras
 
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.networks import applications, wide_residual
+from mpl_keras.networks import applications, plain, wide_residual
 
+_PLAIN = {"smallcnn": plain.small_cnn, "compactcnn": plain.compact_cnn}
 _WIDE_RESNET = re.compile(r"wide_?resnet_?(\d+)_(\d+)")
 
 
@@ -23,6 +24,7 @@ def names() -> list[str]:
     """
     return [
         "small_cnn",
+        "compact_cnn",
         "wide_resnet_28_2",
         *sorted(applications.constructors()),
     ]
@@ -41,6 +43,8 @@ def make(
     """A network by name, from images in [0, 255] to logits.
 
     - `"small_cnn"`: two convolutions and a dense layer, for digits.
+    - `"compact_cnn"`: two to five convolutions with BatchNorm, for pictures of
+      up to 64 pixels on a processor.
     - `"wide_resnet_28_2"`: see `networks.wide_resnet`; any depth and width.
     - Any of `keras.applications`, as `"ResNet50"`, `"resnet50"` or
       `"efficientnet_v2_b0"`: its convolutions, global average pooling, and a
@@ -63,9 +67,9 @@ def make(
             channels, and most of them at least 32 x 32 pixels.
         num_classes: Number of logits, at least 2.
         dropout: Rate before the last dense layer, in `[0, 1)`.
-        weight_decay: Adds `weight_decay * weight` to the gradient of kernels
-            and, but for "small_cnn", biases, not to that of normalisation
-            layers, by L2 regularisers.
+        weight_decay: Adds `weight_decay * weight` to the gradient of kernels,
+            by L2 regularisers; of biases too, but for the two small networks;
+            never of normalisation layers.
         weights: None: random. A path: a file of weights, `.weights.h5`, or
             `.h5` as Keras distributes them; for applications with or without
             ImageNet's 1,000 classes on top, of which only what is below is
@@ -105,8 +109,8 @@ def make(
             weight_decay=weight_decay,
             **options,
         )
-    elif key == "smallcnn":
-        network = _small_cnn(
+    elif key in _PLAIN:
+        network = _PLAIN[key](
             shape, num_classes, dropout, weight_decay, **options
         )
     else:
@@ -126,8 +130,8 @@ def _unknown(name: Any) -> ArgumentError:
     near = difflib.get_close_matches(_key(name), known, n=3, cutoff=0.5)
     return ArgumentError(
         "name",
-        "be 'small_cnn', 'wide_resnet_28_2' (or other depth and width), or one "
-        "of `keras.applications`"
+        "be 'small_cnn', 'compact_cnn', 'wide_resnet_28_2' (or other depth and "
+        "width), or one of `keras.applications`"
         + (f"; near are {[known[key] for key in near]}" if near else ""),
         repr(name),
     )
@@ -169,43 +173,3 @@ def _load(network, weights, name):
             f"`weights` must be a file of the weights of {name!r}. Received: "
             f"weights={str(weights)!r}, which failed with: {problem}"
         )
-
-
-def _small_cnn(shape, num_classes, dropout, weight_decay):
-    """Two convolutions and a dense layer; 3,706 parameters for 8x8x1."""
-    if any(size is None or size < 4 for size in shape[:2]):
-        raise ValueError(
-            "`input_shape` must be at least 4 x 4 pixels for 'small_cnn'. "
-            f"Received: input_shape={shape}"
-        )
-    decay = wide_residual.regularizer(weight_decay)
-
-    def convolution(filters):
-        return keras.layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            kernel_regularizer=decay,
-        )
-
-    return keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.Rescaling(1 / 255, dtype="float32"),
-            convolution(12),
-            keras.layers.AveragePooling2D(2),
-            convolution(24),
-            keras.layers.AveragePooling2D(2),
-            keras.layers.Flatten(),
-            keras.layers.Dropout(dropout),
-            keras.layers.Dense(
-                num_classes,
-                kernel_regularizer=decay,
-                dtype="float32",
-                name="logits",
-            ),
-        ],
-        name="small_cnn",
-    )
