@@ -140,7 +140,7 @@ def run(method, seed):
         found.num_classes,
         method=method,
         seed=seed,
-        steps_per_execution=50,
+        steps_per_execution=10,
     )
     two = method in ("no_feedback", "mpl")
     batches = pipeline.training_dataset(
