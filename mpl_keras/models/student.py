@@ -8,7 +8,7 @@ import tensorflow as tf
 from mpl_keras import feedback as feedback_module
 from mpl_keras import losses
 from mpl_keras.distribute import replicas
-from mpl_keras.models import passes
+from mpl_keras.models import passes, update_jacobian
 from mpl_keras.networks import batch_norm
 
 
@@ -117,8 +117,14 @@ class StudentUpdate:
             )
             reaction.gradients = _divided(total, scale)
         if form.uses_label_gradient:
+            vectors = update_jacobian.pull_back(
+                optimizer,
+                reaction.gradients,
+                reaction.labeled_gradients,
+                variables,
+            )
             reaction.label_gradient = _label_gradient(
-                label_tape, gradients, reaction, scale
+                label_tape, gradients, vectors, reaction.pseudo_labels, scale
             )
         return Learned(loss, gradients, logits)
 
@@ -143,13 +149,10 @@ class StudentUpdate:
         return label_tape, loss, gradients
 
 
-def _label_gradient(label_tape, gradients, reaction, scale):
+def _label_gradient(label_tape, gradients, vectors, labels, scale):
     """Derivative of `<g, v>` to each pseudo label, times the batch size."""
-    labels = reaction.pseudo_labels
     size = tf.shape(labels)[0] * replicas.num_replicas()
-    slope = label_tape.gradient(
-        gradients, labels, output_gradients=reaction.labeled_gradients
-    )
+    slope = label_tape.gradient(gradients, labels, output_gradients=vectors)
     return slope * (tf.cast(size, slope.dtype) / tf.cast(scale, slope.dtype))
 
 
