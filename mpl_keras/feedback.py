@@ -38,10 +38,10 @@ class Reaction:
         learning_rate: The student's in this step, a scalar.
         active: Whether the student moved at all; a boolean scalar.
         loss_before: Labeled loss before the step; None if not asked for.
-        loss_after: Labeled loss after the step.
+        loss_after: Labeled loss after the step; before it, where the feedback
+            is `measured` before.
         gradients: The student's update, `g`; None if not asked for.
-        labeled_gradients: Of the labeled loss after the step, `v`; None if not
-            asked for.
+        labeled_gradients: Of that labeled loss, `v`; None if not asked for.
         label_gradient: `-J`, the derivative of `<g, v>` with respect to each
             pseudo label, times the batch size; shape `(batch, num_classes)`.
             None if not asked for.
@@ -68,6 +68,8 @@ class Feedback(keras.layers.Layer):
         uses_loss_difference: Whether it reads the losses before and after.
         uses_gradients: Whether it reads both gradients.
         uses_label_gradient: Whether it reads `label_gradient`.
+        measured: Whether the labeled loss and its gradient are those "before"
+            or "after" the student's update.
 
     Args:
         weight: Factor of the feedback, a number or a schedule of the model's
@@ -80,6 +82,7 @@ class Feedback(keras.layers.Layer):
     uses_loss_difference = False
     uses_gradients = False
     uses_label_gradient = False
+    measured = "after"
 
     def __init__(self, weight=1.0, name: str | None = None, **kwargs):
         kwargs.setdefault("dtype", "float32")
@@ -284,12 +287,15 @@ class _LabelFeedback(Feedback):
         self,
         weight=1.0,
         normalization: str | None = "rms",
+        measured: str = "after",
         name: str | None = None,
         **kwargs,
     ):
         super().__init__(weight, name, **kwargs)
         arguments.choice("normalization", normalization, ("rms", None))
+        arguments.choice("measured", measured, ("before", "after"))
         self.normalization = normalization
+        self.measured = measured
 
     def _centred(self, reaction):
         """J per example and class, centred, and h."""
@@ -311,7 +317,11 @@ class _LabelFeedback(Feedback):
 
     def get_config(self):
         """Arguments of `__init__`."""
-        return {**super().get_config(), "normalization": self.normalization}
+        return {
+            **super().get_config(),
+            "normalization": self.normalization,
+            "measured": self.measured,
+        }
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -335,6 +345,9 @@ class HypergradientFeedback(_LabelFeedback):
             classes, weighted by the teacher's probabilities, so that the
             feedback keeps its size as the student's learning rate decays;
             None leaves it as it is.
+        measured: Whether the gradient of the labeled loss is taken "after" the
+            student's update, as in the paper, or "before" it. Where a large
+            step overshoots, the gradient after it points back.
         name: Optional name.
 
     Raises:
@@ -366,6 +379,7 @@ class PerExampleFeedback(_LabelFeedback):
     Args:
         weight: Factor, a number or a schedule.
         normalization: `"rms"` or None, as in `HypergradientFeedback`.
+        measured: "after" or "before", as in `HypergradientFeedback`.
         name: Optional name.
 
     Raises:

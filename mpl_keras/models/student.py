@@ -103,18 +103,15 @@ class StudentUpdate:
             label_tape, loss, gradients = self._gradients(
                 strong, reaction.pseudo_labels, scale
             )
+        if form.measured == "before":
+            measured = self._measure(snapshot, meta, scale)
         total = replicas.apply_gradients(optimizer, gradients, variables)
-
-        # Only a tape that is used keeps what a backward pass needs.
-        with tf.GradientTape() as tape:
-            after, logits = _labeled_loss(network, snapshot, meta)
-            scaled = after * tf.cast(scale, after.dtype)
-        reaction.loss_after = replicas.mean(after)
+        if form.measured == "after":
+            measured = self._measure(snapshot, meta, scale)
+        loss_of_labels, logits, labeled_gradients = measured
+        reaction.loss_after = replicas.mean(loss_of_labels)
         if form.uses_gradients:
-            labeled_gradients = passes.gradients_of(tape, scaled, variables)
-            reaction.labeled_gradients = replicas.mean(
-                _divided(labeled_gradients, scale)
-            )
+            reaction.labeled_gradients = labeled_gradients
             reaction.gradients = _divided(total, scale)
         if form.uses_label_gradient:
             vectors = update_jacobian.pull_back(
@@ -127,6 +124,19 @@ class StudentUpdate:
                 label_tape, gradients, vectors, reaction.pseudo_labels, scale
             )
         return Learned(loss, gradients, logits)
+
+    def _measure(self, snapshot, meta, scale):
+        """The labeled loss, its logits, and its gradients if they are used."""
+        # Only a tape that is used keeps what a backward pass needs.
+        with tf.GradientTape() as tape:
+            loss, logits = _labeled_loss(self._network, snapshot, meta)
+            scaled = loss * tf.cast(scale, loss.dtype)
+        if not self._form.uses_gradients:
+            return loss, logits, None
+        gradients = passes.gradients_of(
+            tape, scaled, self._network.trainable_variables
+        )
+        return loss, logits, replicas.mean(_divided(gradients, scale))
 
     def _gradients(self, strong, pseudo_labels, scale):
         """The student's loss and its gradients, recorded for the labels."""
