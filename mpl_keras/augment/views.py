@@ -9,7 +9,6 @@ are computed in float32, rounded and saturated.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -242,15 +241,7 @@ def named_views(name: str, height: int, width: int) -> Views:
     """
     arguments.integer("height", height, 1)
     arguments.integer("width", width, 1)
-    if name not in tuple(_NAMED):
-        near = difflib.get_close_matches(str(name), _NAMED, cutoff=0.5)
-        nearest = " or ".join(repr(choice) for choice in near)
-        raise arguments.ArgumentError(
-            "name",
-            f"be one of {tuple(_NAMED)}",
-            repr(name),
-            note=f"; did you mean {nearest}?" if near else "",
-        )
+    arguments.choice("name", name, _NAMED)
     return _NAMED[name](height, width)
 
 

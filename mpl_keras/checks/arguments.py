@@ -168,11 +168,10 @@ def choice(name: str, value: Any, choices) -> None:
     Example:
     >>> choice("mask_on", "raw", ("raw", "sharpened"))
     """
+    choices = tuple(choices)  # of a dictionary, too: a list has no hash
     if value not in choices:
         near = names.did_you_mean(value, choices)
-        raise ArgumentError(
-            name, f"be one of {tuple(choices)}{near}", repr(value)
-        )
+        raise ArgumentError(name, f"be one of {choices}{near}", repr(value))
 
 
 @contextlib.contextmanager

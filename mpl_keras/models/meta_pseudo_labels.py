@@ -32,13 +32,13 @@ class MetaPseudoLabels(SemiSupervisedModel):
     BatchNorm normalises by its own batch in every pass of a step. The teacher
     passes once over all views together; where it labels the strong view,
     nothing is learned through the weak one, which then passes by itself, before
-    and without a backward pass. The student passes once over the strong views.
+    and without a backward pass. The student passes over the strong views, and,
+    where it has BatchNorm, over the weak ones, through which it does not learn.
     These passes move the moving statistics, once each, also while the student
     waits.
 
-    The student's passes over the labeled examples, before and after its update,
-    move no statistics: otherwise it would be evaluated by those of images that
-    it is not trained on, and its loss would change by more than its weights.
+    The student's passes over the labeled examples, before and after its
+    update, move no statistics: its loss must change by its weights alone.
     The average follows the statistics as it follows the weights, and evaluation
     normalises by the average's alone.
 
@@ -256,7 +256,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             pseudo_labels, tf.nn.softmax(taught), rate, active=rate > 0
         )
         learned = self.student_update(
-            self.student_optimizer, x["strong"], meta, reaction
+            self.student_optimizer, x["weak"], x["strong"], meta, reaction
         )
 
         # Teacher: own gradient plus the feedback's, in one backward pass.

@@ -1,6 +1,5 @@
 """Networks by name: from images in [0, 255] to logits."""
 
-import difflib
 import os
 import re
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import keras
 
 from mpl_keras.checks import arguments
+from mpl_keras.checks import names as check_names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.networks import applications, plain, wide_residual
 
@@ -126,14 +126,12 @@ def _key(name: Any) -> str:
 
 def _unknown(name: Any) -> ArgumentError:
     """What to say of a name that nobody knows."""
-    known = {_key(one): one for one in names()}
-    near = difflib.get_close_matches(_key(name), known, n=3, cutoff=0.5)
     return ArgumentError(
         "name",
         "be 'small_cnn', 'compact_cnn', 'wide_resnet_28_2' (or other depth and "
-        "width), or one of `keras.applications`"
-        + (f"; near are {[known[key] for key in near]}" if near else ""),
+        "width), or one of `keras.applications`",
         repr(name),
+        note=check_names.did_you_mean(name, names()),
     )
 
 

@@ -48,6 +48,20 @@ def fused(network: keras.Model, wanted: bool = True) -> Iterator[None]:
             del layer.call
 
 
+def has_statistics(network: keras.Model) -> bool:
+    """Whether training moves the statistics of a BatchNorm in a network.
+
+    Example:
+    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> has_statistics(net)
+    False
+    """
+    return any(
+        isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+        for layer in state.layers_of(network)
+    )
+
+
 def _fits(layer):
     return (
         type(layer) is keras.layers.BatchNormalization

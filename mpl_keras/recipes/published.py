@@ -1,10 +1,9 @@
 """Published settings by name, as plain data."""
 
 import dataclasses
-import difflib
 from typing import Any
 
-from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.checks import arguments
 from mpl_keras.recipes.recipe import Recipe
 
 _GOOGLE = (
@@ -29,10 +28,7 @@ def get(name: str) -> Recipe:
     Raises:
         ArgumentError: If there is none of that name; see `names`.
     """
-    if name not in _RECIPES:
-        near = difflib.get_close_matches(str(name), _RECIPES, n=2, cutoff=0.4)
-        nearest = f" (near is {' or '.join(near)})" if near else ""
-        raise ArgumentError("name", f"be one of {names()}{nearest}", repr(name))
+    arguments.choice("name", name, _RECIPES)
     return _RECIPES[name]
 
 
