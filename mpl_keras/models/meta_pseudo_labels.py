@@ -32,10 +32,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
     BatchNorm normalises by its own batch in every pass of a step. The teacher
     passes once over all views together; where it labels the strong view,
     nothing is learned through the weak one, which then passes by itself, before
-    and without a backward pass. The student passes over the strong views, and,
-    where it has BatchNorm, over the weak ones, through which it does not learn.
-    These passes move the moving statistics, once each, also while the student
-    waits.
+    and without a backward pass. The student learns from the strong views; where
+    it has BatchNorm, it passes once over the weak ones, too, and these alone
+    move its statistics, also while it waits.
 
     The student's passes over the labeled examples, before and after its
     update, move no statistics: its loss must change by its weights alone.

@@ -48,18 +48,23 @@ def fused(network: keras.Model, wanted: bool = True) -> Iterator[None]:
             del layer.call
 
 
-def has_statistics(network: keras.Model) -> bool:
-    """Whether training moves the statistics of a BatchNorm in a network.
+def statistics(network: keras.Model) -> list[keras.Variable]:
+    """The moving statistics that training moves, of all BatchNorm layers.
 
     Example:
-    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-    >>> has_statistics(net)
-    False
+    >>> net = keras.Sequential(
+    ...     [keras.Input((2,)), keras.layers.BatchNormalization()]
+    ... )
+    >>> [variable.name for variable in statistics(net)]
+    ['moving_mean', 'moving_variance']
     """
-    return any(
-        isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    return [
+        variable
         for layer in state.layers_of(network)
-    )
+        if isinstance(layer, keras.layers.BatchNormalization)
+        and layer.trainable
+        for variable in layer.non_trainable_variables
+    ]
 
 
 def _fits(layer):
