@@ -5,6 +5,7 @@ variable `TF_CONFIG` (Kubernetes' training operator, Vertex AI) or in variables
 of its own (Slurm). All run the same program, which makes its strategy first.
 """
 
+import itertools
 import json
 import os
 import re
@@ -18,6 +19,7 @@ STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
 
 _TASKS = ("chief", "worker")
 _MANY = 1024
+_KEYS = itertools.count(1000, 1000)  # where each strategy's keys begin
 _ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
@@ -27,7 +29,10 @@ def make_strategy(
     """The strategy under which a program is to train.
 
     To be called before anything else of TensorFlow. Where there are several
-    workers it waits until all of them have come.
+    workers it waits until all of them have come. A process may make several
+    mirrored strategies by it, one after the other; of those that it makes by
+    `tf.distribute.MirroredStrategy` itself, the second or third can fail in
+    `CollectiveReduce`, because TensorFlow numbers their sums alike.
 
         strategy = distribute.make_strategy()
         with strategy.scope():
@@ -56,10 +61,11 @@ def make_strategy(
     arguments.choice("name", name, STRATEGIES)
     if virtual_devices is not None:
         arguments.integer("virtual_devices", virtual_devices, 1)
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * virtual_devices,
-        )
+        processor = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
+        # A second strategy of the process finds it split already.
+        if tf.config.get_logical_device_configuration(processor) != parts:
+            tf.config.set_logical_device_configuration(processor, parts)
     if name in ("auto", "multi_worker"):
         resolver = _workers()
         if resolver is not None:
@@ -76,8 +82,22 @@ def make_strategy(
     several = len(tf.config.list_physical_devices("GPU")) > 1
     if name == "mirrored" or (name == "auto" and (several or virtual_devices)):
         devices = [f"CPU:{number}" for number in range(virtual_devices or 0)]
-        return tf.distribute.MirroredStrategy(devices or None)
+        return _mirrored(devices or None)
     return tf.distribute.get_strategy()
+
+
+def _mirrored(devices):
+    """A mirrored strategy that shares no sums with others of the process.
+
+    TensorFlow numbers the sums over devices anew in each strategy. In the
+    second or third one of a process, sums of other shapes than before then
+    have a number that is known, and the step fails in `CollectiveReduce`.
+    """
+    base = next(_KEYS)
+    own = {"_collective_key_base": base}
+    return type("MirroredStrategy", (tf.distribute.MirroredStrategy,), own)(
+        devices
+    )
 
 
 def _workers():

@@ -128,3 +128,38 @@ def test_two_workers_are_one():
     )
     assert result.returncode == 0, result.stdout + result.stderr
     assert "two workers differ by 0, from one process by" in result.stdout
+
+
+_SEVERAL = """
+import keras
+import numpy as np
+
+from mpl_keras import MetaPseudoLabels, distribute, feedback
+
+def net():
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+
+x = {name: np.ones((4, 6)) for name in ("labeled", "weak", "strong")}
+for form in ("Hypergradient", "LossDifference", "Cosine"):
+    strategy = distribute.make_strategy("mirrored", virtual_devices=2)
+    print(strategy.extended._collective_keys._group_key)
+    with strategy.scope():
+        form = getattr(feedback, f"{form}Feedback")()
+        model = MetaPseudoLabels(net(), net(), feedback=form)
+        model.compile("sgd", "sgd", metrics=["accuracy"])
+    model.fit(x, np.arange(4) % 3, batch_size=4, verbose=0)
+"""
+
+
+@pytest.mark.slow
+def test_several_strategies_train_in_one_process():
+    # Failed in `CollectiveReduce`, with keys that began alike.
+    subprocess.run([sys.executable, "-c", _SEVERAL], check=True, timeout=600)
+
+
+def test_strategies_of_one_process_share_no_keys():
+    keys = [
+        strategy._mirrored(["CPU:0"]).extended._collective_keys._group_key
+        for _ in range(2)
+    ]
+    assert keys[1] - keys[0] >= 1000
