@@ -207,7 +207,7 @@ def define_recipe_flags(command: Command) -> None:
     for title, fields in RECIPE.items():
         group = command.group(title)
         for name, text in fields.items():
-            if types[name] == "bool":
+            if "bool" in types[name]:
                 # None is the recipe's, which the flag's own text cannot show.
                 group.bool(name, None, f"{text} (default: {_shown(name)})")
                 continue
