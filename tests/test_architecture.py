@@ -276,6 +276,7 @@ MODULES = [
 # Base classes, and what is handed to them or between modules: their examples
 # are those of what uses them.
 ABSTRACT = {
+    "AdaptiveThreshold",
     "DistributedModel",
     "Feedback",
     "File",

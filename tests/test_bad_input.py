@@ -95,6 +95,12 @@ def must(name):
         (losses.ConsistencyLoss, "temperature", (0, -1.0)),
         (losses.ConsistencyLoss, "threshold", (-0.1, 1.2)),
         (losses.ConsistencyLoss, "alignment_momentum", (-0.1, 1.0)),
+        (losses.FlexMatchThreshold, "threshold", (-0.1, 1.2)),
+        (losses.FlexMatchThreshold, "momentum", (-0.1, 1.0)),
+        (losses.FreeMatchThreshold, "momentum", (-0.1, 1.0)),
+        (losses.FreeMatchThreshold, "fairness_weight", (-0.1,)),
+        (losses.SoftMatchWeight, "momentum", (-0.1, 1.0)),
+        (losses.SoftMatchWeight, "sigmas", (-0.1, 0)),
         (losses.AnnealedCategoricalCrossentropy, "threshold", (-0.1, 1.2)),
         (losses.AnnealedCategoricalCrossentropy, "label_smoothing", (-0.1, 1)),
         (
@@ -161,6 +167,8 @@ def test_a_plain_function_is_no_schedule():
     [
         (losses.ConsistencyLoss, "mask_on"),
         (losses.ConsistencyLoss, "divergence"),
+        (losses.ConsistencyLoss, "hard_targets"),
+        (losses.ConsistencyLoss, "align_targets"),
         (losses.ConsistencyLoss, "distribution_alignment"),
         (feedback.LossDifferenceFeedback, "normalization"),
         (feedback.HypergradientFeedback, "normalization"),
@@ -187,6 +195,15 @@ def test_marginals_must_be_one_per_class(kind):
     consistency = losses.ConsistencyLoss(distribution_alignment=[0.5, 0.5])
     with pytest.raises(ValueError, match="`distribution_alignment`.*3.*0.5"):
         make_model(kind, consistency=consistency)
+
+
+def test_a_threshold_that_adapts_needs_a_model():
+    loss = losses.ConsistencyLoss(threshold=losses.FreeMatchThreshold())
+    for use in (lambda: loss([[1.0, 0.0]], [[1.0, 0.0]]), lambda: loss.mask(0)):
+        with pytest.raises(ValueError, match="`threshold` must.*FreeMatch"):
+            use()
+    with pytest.raises(ValueError, match="`consistency` must.*FreeMatch"):
+        losses.UDALoss(loss)
 
 
 @pytest.mark.parametrize("value", ["uda", 0.5, losses.ConsistencyLoss, []])

@@ -15,6 +15,7 @@ _TAGS = {
     "supervised_loss": "loss/supervised",
     "consistency_loss": "loss/consistency",
     "consistency_weight": "loss/consistency_weight",
+    "fairness_loss": "loss/fairness",
     "feedback_loss": "loss/feedback",
     "h": "feedback/h",
     "feedback_share": "feedback/share",

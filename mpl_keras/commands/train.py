@@ -151,7 +151,12 @@ RECIPE = {
         "consistency_ramp_steps": "Steps in which the weight grows",
         "temperature": "Of its targets",
         "threshold": "Confidence that it asks for",
-        "distribution_alignment": "Prior of its targets: uniform or labeled",
+        "masking": "How confidence decides: fixed (by the threshold), "
+        "flexmatch, freematch or softmatch",
+        "masking_momentum": "Of what these three average; none: by --steps",
+        "hard_targets": "Targets are the likeliest class, as in FixMatch",
+        "distribution_alignment": "Prior of its targets: uniform, labeled, "
+        "labeled_predictions or learned",
     },
     "Feedback": {
         "feedback": f"Its form: {', '.join(recipes.FEEDBACKS)} or none",
@@ -183,7 +188,9 @@ def _shown(name: str) -> str:
     if name == "image_size":
         return "the images' own, at most 224"
     words = {
-        text: "none" if value is None else str(value)
+        text: {None: "none", False: "off", True: "on"}[value]
+        if value is None or isinstance(value, bool)
+        else str(value)
         for text, value in values.items()
     }
     if len(set(words.values())) == 1:
@@ -200,6 +207,10 @@ def define_recipe_flags(command: Command) -> None:
     for title, fields in RECIPE.items():
         group = command.group(title)
         for name, text in fields.items():
+            if "bool" in types[name]:
+                # None is the recipe's, which the flag's own text cannot show.
+                group.bool(name, None, f"{text} (default: {_shown(name)})")
+                continue
             define = group.string
             if "float" in types[name]:
                 define = group.float

@@ -1,5 +1,10 @@
 """UDA's and Meta Pseudo Labels' losses: formulas, and Keras's form of them."""
 
+from mpl_keras.losses.adaptive_thresholds import (
+    FlexMatchThreshold,
+    FreeMatchThreshold,
+    SoftMatchWeight,
+)
 from mpl_keras.losses.annealed_loss import (
     AnnealedCategoricalCrossentropy,
     AnnealedSparseCategoricalCrossentropy,
@@ -12,12 +17,14 @@ from mpl_keras.losses.formulas import (
     annealed_crossentropy,
     annealing_mask,
     as_float,
+    class_fairness,
     confidence_mask,
     consistency,
     crossentropy,
     dense_labels,
     meta_pseudo_labels,
     smooth_labels,
+    view_divergence,
 )
 from mpl_keras.losses.meta_pseudo_labels_loss import (
     MetaPseudoLabelsLoss,
@@ -30,16 +37,21 @@ __all__ = [
     "AnnealedCategoricalCrossentropy",
     "AnnealedSparseCategoricalCrossentropy",
     "ConsistencyLoss",
+    "FlexMatchThreshold",
+    "FreeMatchThreshold",
     "MetaPseudoLabelsLoss",
+    "SoftMatchWeight",
     "UDALoss",
     "align_logits",
     "annealed_crossentropy",
     "annealing_mask",
     "as_float",
+    "class_fairness",
     "confidence_mask",
     "consistency",
     "crossentropy",
     "dense_labels",
     "meta_pseudo_labels",
     "smooth_labels",
+    "view_divergence",
 ]

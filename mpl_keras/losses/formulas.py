@@ -123,6 +123,48 @@ def align_logits(logits, prior, marginal) -> tf.Tensor:
     return logits + tf.math.log(prior + 1e-6) - tf.math.log(marginal + 1e-6)
 
 
+def view_divergence(
+    weak_logits,
+    strong_logits,
+    temperature: float = 1.0,
+    divergence: str = "crossentropy",
+    hard_targets: bool = False,
+) -> tf.Tensor:
+    """How far strong views are from the targets that weak ones make.
+
+    `consistency` without its mask.
+
+    Example:
+    >>> weak, strong = [[2.0, 0.0]], [[0.0, 0.0]]
+    >>> view_divergence(weak, strong, hard_targets=True).numpy().round(4)
+    array([0.6931], dtype=float32)
+
+    Args:
+        weak_logits: Logits of the weak views, shape `(batch, num_classes)`.
+            No gradient flows into them.
+        strong_logits: Logits of the strong views, the same shape.
+        temperature: Targets are sharper below 1.
+        divergence: `"crossentropy"` or `"kl_divergence"`; they differ by the
+            entropy of the targets, which has no gradient.
+        hard_targets: Whether targets are the likeliest class, as in FixMatch
+            (Sohn et al., 2020, equation 4), for which neither the temperature
+            nor the divergence makes a difference.
+
+    Returns:
+        Tensor of shape `(batch,)`.
+    """
+    weak_logits = tf.stop_gradient(as_float(weak_logits))
+    strong_logits = as_float(strong_logits)
+    if hard_targets:
+        return crossentropy(tf.argmax(weak_logits, axis=-1), strong_logits)
+    log_targets = tf.nn.log_softmax(weak_logits / temperature)
+    targets = tf.exp(log_targets)
+    values = crossentropy(targets, strong_logits)
+    if divergence == "kl_divergence":
+        values += tf.reduce_sum(targets * log_targets, axis=-1)
+    return values
+
+
 def consistency(
     weak_logits,
     strong_logits,
@@ -130,6 +172,7 @@ def consistency(
     threshold: float = 0.0,
     mask_on: str = "raw",
     divergence: str = "crossentropy",
+    hard_targets: bool = False,
 ) -> tf.Tensor:
     """UDA's unsupervised term (Xie et al., 2019, equation 1 and section 3.3).
 
@@ -150,20 +193,59 @@ def consistency(
         mask_on: See `confidence_mask`.
         divergence: `"crossentropy"` or `"kl_divergence"`; they differ by the
             entropy of the targets, which has no gradient.
+        hard_targets: See `view_divergence`.
 
     Returns:
         Tensor of shape `(batch,)`.
     """
-    weak_logits = tf.stop_gradient(as_float(weak_logits))
-    strong_logits = as_float(strong_logits)
-    log_targets = tf.nn.log_softmax(weak_logits / temperature)
-    targets = tf.exp(log_targets)
-    values = crossentropy(targets, strong_logits)
-    if divergence == "kl_divergence":
-        values += tf.reduce_sum(targets * log_targets, axis=-1)
+    values = view_divergence(
+        weak_logits, strong_logits, temperature, divergence, hard_targets
+    )
     return values * confidence_mask(
         weak_logits, temperature, threshold, mask_on
     )
+
+
+def class_fairness(
+    probabilities, histogram, marginal, marginal_histogram
+) -> tf.Tensor:
+    """FreeMatch's fairness term (Wang et al., 2022, equations 9 to 11).
+
+    `sum_c a_c * log(b_c)`, where `b` are the mean probabilities of the strong
+    views that count, each divided by how many of these have it as their
+    likeliest class, and `a` the running means of the weak views, divided
+    likewise; both sum to 1. A class that no example of the batch has counts
+    with `b_c = 1e-12`; where no example counts at all, the term is 0.
+
+    Example:
+    >>> even, odd = [0.5, 0.5], [0.75, 0.25]
+    >>> round(float(class_fairness(odd, even, even, even)), 4)
+    -0.837
+
+    Args:
+        probabilities: Mean probabilities of strong views that count, shape
+            `(num_classes,)`. The gradient flows into them alone.
+        histogram: Shares of these views by their likeliest class.
+        marginal: Running mean of the weak views' probabilities.
+        marginal_histogram: Running shares of weak views by likeliest class.
+
+    Returns:
+        A scalar. To lower it spreads the answers over the classes.
+    """
+    probabilities = as_float(probabilities)
+
+    def normalized(values, counts):
+        values = tf.math.divide_no_nan(values, counts)
+        return tf.math.divide_no_nan(values, tf.reduce_sum(values))
+
+    histogram, *running = (
+        tf.stop_gradient(tf.cast(values, probabilities.dtype))
+        for values in (histogram, marginal, marginal_histogram)
+    )
+    batch = normalized(probabilities, histogram)
+    value = tf.reduce_sum(normalized(*running) * tf.math.log(batch + _EPSILON))
+    counted = tf.reduce_sum(histogram) > 0
+    return value * tf.cast(counted, value.dtype)
 
 
 def annealing_mask(labels, logits, threshold) -> tf.Tensor:

@@ -22,6 +22,12 @@ def _check_consistency(consistency):
             "Received: distribution_alignment="
             f"{consistency.distribution_alignment!r}"
         )
+    if consistency.adaptive is not None:
+        raise ValueError(
+            "`consistency` must have a number as its threshold: the running "
+            "means of others only `MetaPseudoLabels` and `UDA` keep. "
+            f"Received: threshold={type(consistency.threshold).__name__}"
+        )
 
 
 _PACKAGE = "mpl_keras"

@@ -132,10 +132,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         self.seed = arguments.integer("seed", seed, 0, 2**31 - 1)
         self.teacher_optimizer = None
         self.measuring.track("teacher_loss", "supervised_loss")
-        if self.consistency is not None:
-            self.measuring.track(
-                "consistency_loss", "consistency_weight", "mask_rate"
-            )
+        self.measuring.track(*self.objective.shown)
         self.measuring.track("student_loss", "pseudo_label_confidence")
         if feedback is not None:
             self.measuring.track("feedback_loss", "feedback_share", "h")

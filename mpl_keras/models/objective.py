@@ -11,6 +11,7 @@ from mpl_keras import losses, schedules
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
 from mpl_keras.models.alignment import DistributionAlignment
+from mpl_keras.models.masking import AdaptiveMasking
 
 
 class UDAObjective:
@@ -23,6 +24,8 @@ class UDAObjective:
             training signal annealing.
         label_smoothing: In `[0, 1)`.
         alignment: What aligns the targets of the consistency loss.
+        masking: What weighs the unlabeled examples, where the threshold of the
+            consistency loss adapts itself; None where it is a number.
 
     Example:
     >>> alignment = DistributionAlignment(None, 0.99, 2, None)
@@ -40,12 +43,26 @@ class UDAObjective:
         supervised_threshold: Any,
         label_smoothing: float,
         alignment: DistributionAlignment,
+        masking: AdaptiveMasking | None = None,
     ):
         self._consistency = consistency
         self._consistency_weight = consistency_weight
         self._supervised_threshold = supervised_threshold
         self._label_smoothing = label_smoothing
         self._alignment = alignment
+        self._masking = masking
+
+    @property
+    def shown(self) -> list[str]:
+        """Names of what there is to watch, besides the supervised loss."""
+        if self._consistency is None:
+            return []
+        names = ["consistency_loss", "consistency_weight", "mask_rate"]
+        return names + ["fairness_loss"] * (self._fairness_weight > 0)
+
+    @property
+    def _fairness_weight(self):
+        return self._masking.rule.fairness_weight if self._masking else 0.0
 
     def __call__(self, logits, labels, sample_weight, step):
         """The loss of a batch, a number for each replica: its share's mean.
@@ -65,16 +82,30 @@ class UDAObjective:
         watch = {"supervised_loss": supervised}
         if self._consistency is None:
             return supervised, watch
-        weak = self._alignment(logits["weak"], labels)
-        consistency = tf.reduce_mean(
-            self._consistency.call(weak, logits["strong"])
-        )
+        aligned = self._alignment(logits["weak"], labels, logits["labeled"])
+        values, counted = self._compare(aligned, logits)
+        consistency = tf.reduce_mean(values)
         weight = schedules.value_at(self._consistency_weight, step)
         weight = tf.cast(weight, consistency.dtype)
         watch["consistency_loss"] = consistency
         watch["consistency_weight"] = weight
-        watch["mask_rate"] = tf.reduce_mean(self._consistency.mask(weak))
-        return supervised + weight * consistency, watch
+        watch["mask_rate"] = tf.reduce_mean(counted)
+        loss = supervised + weight * consistency
+        if self._fairness_weight:
+            fairness = self._masking.fairness(logits["strong"], counted)
+            watch["fairness_loss"] = fairness
+            loss += self._fairness_weight * fairness
+        return loss, watch
+
+    def _compare(self, aligned, logits):
+        """The consistency of each example, and how much it counts."""
+        loss, strong = self._consistency, logits["strong"]
+        if self._masking is None and loss.align_targets:
+            return loss.call(aligned, strong), loss.mask(aligned)
+        counts = loss.mask if self._masking is None else self._masking
+        counted = counts(aligned)
+        weak = aligned if loss.align_targets else logits["weak"]
+        return loss.unmasked(weak, strong) * counted, counted
 
     def _supervised(self, labels, logits, sample_weight, step):
         values = losses.crossentropy(labels, logits, self._label_smoothing)

@@ -12,6 +12,7 @@ from mpl_keras import files, losses, schedules
 from mpl_keras.checks import arguments
 from mpl_keras.models.alignment import DistributionAlignment
 from mpl_keras.models.fitting import FittedModel
+from mpl_keras.models.masking import AdaptiveMasking
 from mpl_keras.models.objective import UDAObjective
 from mpl_keras.networks import averaging, requirements
 
@@ -34,6 +35,8 @@ class SemiSupervisedModel(FittedModel):
         averaged: The moving average of the network: what is called, evaluated
             and exported.
         alignment: The distribution alignment of the consistency's targets.
+        masking: What weighs unlabeled examples where the consistency's
+            threshold adapts itself, or None.
         objective: The loss that both models have.
     """
 
@@ -85,12 +88,18 @@ class SemiSupervisedModel(FittedModel):
             self.num_classes,
             self.make_state,
         )
+        self.masking = None
+        if consistency is not None and consistency.adaptive is not None:
+            self.masking = AdaptiveMasking(
+                consistency, self.num_classes, self.make_state
+            )
         self.objective = UDAObjective(
             consistency,
             consistency_weight,
             supervised_threshold,
             label_smoothing,
             self.alignment,
+            self.masking,
         )
         self.built = True
 

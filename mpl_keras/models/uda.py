@@ -81,11 +81,8 @@ class UDA(SemiSupervisedModel):
             name=name,
         )
         self.model = model
-        self.measuring.track("supervised_loss")
+        self.measuring.track("supervised_loss", *self.objective.shown)
         if self.consistency is not None:
-            self.measuring.track(
-                "consistency_loss", "consistency_weight", "mask_rate"
-            )
             self.measuring.track("pseudo_label_confidence")
 
     @property

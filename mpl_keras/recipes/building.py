@@ -14,15 +14,35 @@ from mpl_keras.networks import backbones
 from mpl_keras.recipes.overrides import FEEDBACKS, check_recipe
 from mpl_keras.recipes.recipe import Recipe
 
+# FixMatch and what came after it: hard targets, by the raw confidence.
+_HARD = {
+    "hard_targets": True,
+    "mask_on": "raw",
+    "distribution_alignment": None,
+}
 # What a method changes in a recipe.
 METHODS = {
     "supervised": {"distribution_alignment": None},
     "uda": {"distribution_alignment": None},
     "uda_aligned": {},
+    "fixmatch": _HARD | {"masking": "fixed"},
+    "flexmatch": _HARD | {"masking": "flexmatch"},
+    "freematch": _HARD | {"masking": "freematch"},
+    "softmatch": _HARD
+    | {"masking": "softmatch", "distribution_alignment": "uniform"},
     "no_feedback": {"feedback": "none"},
     "mpl": {},
 }
-_SINGLE = ("supervised", "uda", "uda_aligned")  # one network
+# Those of one network.
+_SINGLE = (
+    "supervised",
+    "uda",
+    "uda_aligned",
+    "fixmatch",
+    "flexmatch",
+    "freematch",
+    "softmatch",
+)
 
 
 def make_model(
@@ -42,10 +62,12 @@ def make_model(
         recipe: Its networks, losses, feedback and optimizers are used.
         input_shape: (height, width, channels) of images in [0, 255].
         num_classes: Number of classes.
-        method: "supervised", "uda", "uda_aligned", "no_feedback" or "mpl". The
-            first three train the network that is the teacher in the others,
-            from the same weights. "uda_aligned" aligns with the labels'
-            marginal, unless the recipe names another prior.
+        method: One of `METHODS`. All but "no_feedback" and "mpl" train one
+            network, which is the teacher in these two, from the same weights.
+            "uda_aligned" aligns with the labels' marginal, unless the recipe
+            names another prior. "fixmatch", "flexmatch", "freematch" and
+            "softmatch" have the targets and the masking of these methods; the
+            threshold, where they have one, stays the recipe's: theirs is 0.95.
         weights: Of all networks to begin with, see `networks.make`.
         seed: Of the initial weights, dropout and sampled pseudo labels.
         steps_per_execution: As of the models' `compile`.
@@ -145,9 +167,12 @@ def loss_arguments(
     """
     consistency = losses.ConsistencyLoss(
         temperature=recipe.temperature,
-        threshold=recipe.threshold,
+        threshold=_threshold(recipe),
         mask_on=recipe.mask_on,
         distribution_alignment=recipe.distribution_alignment,
+        hard_targets=recipe.hard_targets,
+        # SoftMatch aligns what it weighs by alone.
+        align_targets=recipe.masking != "softmatch",
     )
     return {
         "consistency": None if supervised else consistency,
@@ -200,6 +225,28 @@ def make_optimizer(recipe: Recipe, role: str) -> keras.optimizers.Optimizer:
         nesterov=recipe.nesterov,
         global_clipnorm=recipe.clip_norm,
     )
+
+
+def _threshold(recipe):
+    """The threshold of the consistency: a number, or one that adapts itself."""
+    if recipe.masking == "fixed":
+        return recipe.threshold
+    options = {}
+    if recipe.masking == "flexmatch":
+        options["threshold"] = recipe.threshold
+    else:
+        # The papers' 0.999 spans 1,000 of a million steps: in a short training
+        # the running means would still be those that they began with.
+        window = min(max(recipe.steps / 20, 1.0), 1000.0)
+        options["momentum"] = 1.0 - 1.0 / window
+    if recipe.masking_momentum is not None:
+        options["momentum"] = recipe.masking_momentum
+    kinds = {
+        "flexmatch": losses.FlexMatchThreshold,
+        "freematch": losses.FreeMatchThreshold,
+        "softmatch": losses.SoftMatchWeight,
+    }
+    return kinds[recipe.masking](**options)
 
 
 def _feedback(recipe):

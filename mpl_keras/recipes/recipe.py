@@ -59,7 +59,17 @@ class Recipe:
         threshold: Confidence below which UDA leaves an example out.
         mask_on: Which confidence: "raw" or "sharpened".
         distribution_alignment: Prior that UDA's targets are aligned with:
-            "uniform", "labeled", or None for no alignment.
+            "uniform", "labeled", "labeled_predictions", "learned", or None for
+            no alignment; see `losses.ConsistencyLoss`.
+        masking: How confidence decides which examples count: "fixed", by the
+            threshold; "flexmatch", by one for each class, at most it;
+            "freematch", by thresholds that adapt themselves; "softmatch", more
+            or less, by a Gaussian, and then only confidences are aligned. See
+            `losses.FlexMatchThreshold` and its kin.
+        masking_momentum: Of the running means that these have. None is 0.99
+            for "flexmatch"; for the others it spans a twentieth of the steps,
+            at most 1,000 of them, which is the papers' 0.999.
+        hard_targets: Whether UDA's targets are the likeliest class.
         feedback: "loss_difference", "cosine", "hypergradient" or
             "per_example".
         feedback_weight: Its weight in the teacher's loss.
@@ -110,6 +120,9 @@ class Recipe:
     threshold: float
     mask_on: str
     distribution_alignment: str | None = None
+    masking: str = "fixed"
+    masking_momentum: float | None = None
+    hard_targets: bool = False
     feedback: str
     feedback_weight: float
     feedback_normalization: str | None
@@ -169,7 +182,15 @@ CHOICES = {
         "per_example",
         "none",
     ),
-    "distribution_alignment": (None, "uniform", "labeled"),
+    "distribution_alignment": (
+        None,
+        "uniform",
+        "labeled",
+        "labeled_predictions",
+        "learned",
+    ),
+    "masking": ("fixed", "flexmatch", "freematch", "softmatch"),
+    "hard_targets": (False, True),
     "pseudo_labels": ("soft", "sampled", "argmax"),
     "pseudo_label_view": ("weak", "strong"),
     "meta": ("labeled", "strong"),
@@ -180,7 +201,12 @@ STRETCHED = (
     "student_warmup_steps",
     "consistency_ramp_steps",
 )
-_OPTIONAL = ("num_labeled", "student_warmup_steps", "clip_norm")
+_OPTIONAL = (
+    "num_labeled",
+    "student_warmup_steps",
+    "clip_norm",
+    "masking_momentum",
+)
 _AT_LEAST_ONE = (
     "num_labeled",
     "num_classes",
@@ -196,6 +222,7 @@ _SHARES = (
     "student_dropout",
     "label_smoothing",
     "ema_momentum",
+    "masking_momentum",
 )
 _FRACTIONS = ("student_final_fraction", "threshold")
 _NUMBERS = (

@@ -14,6 +14,10 @@ TITLES = {
     "supervised": "supervised, the labels alone",
     "uda": "UDA",
     "uda_aligned": "UDA, aligned",
+    "fixmatch": "FixMatch",
+    "flexmatch": "FlexMatch",
+    "freematch": "FreeMatch",
+    "softmatch": "SoftMatch",
     "no_feedback": "MPL without feedback",
     "mpl": "MPL",
 }

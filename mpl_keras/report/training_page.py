@@ -38,6 +38,29 @@ _METHODS = {
         "one network learns from the labels, and to answer alike for a weak "
         "and a strong view of an unlabeled {thing}",
     ),
+    "fixmatch": (
+        "FixMatch",
+        "one network learns from the labels, and to name the strong view of an "
+        "unlabeled {thing} as it names the weak one, where it is confident",
+    ),
+    "flexmatch": (
+        "FlexMatch",
+        "one network learns from the labels, and to name the strong view of an "
+        "unlabeled {thing} as it names the weak one, where it is confident "
+        "enough for a class that is learned so well",
+    ),
+    "freematch": (
+        "FreeMatch",
+        "one network learns from the labels, and to name the strong view of an "
+        "unlabeled {thing} as it names the weak one, where it is more "
+        "confident than it is on the whole",
+    ),
+    "softmatch": (
+        "SoftMatch",
+        "one network learns from the labels, and to name the strong view of an "
+        "unlabeled {thing} as it names the weak one, the more the more "
+        "confident it is",
+    ),
     "supervised": (
         "Supervised training",
         "one network learns from the labeled {things} alone, to compare with",

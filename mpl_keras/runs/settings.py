@@ -20,6 +20,9 @@ _HOW = (
     *("virtual_devices", "steps_per_execution", "jit_compile"),
     *("deterministic", "tensorboard", "report"),
 )
+# Fields of a recipe that came later, and what trainings had before: left out
+# where they are that, so that a training of before can go on.
+_LATER = {"masking": "fixed", "masking_momentum": None, "hard_targets": False}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,9 @@ class Settings:
         known = dataclasses.asdict(recipe)
         for name in ("source", "departures", "published"):
             del known[name]
+        for name, default in _LATER.items():
+            if known[name] == default:
+                del known[name]
         own = dataclasses.asdict(self)
         for name in ("dataset", "recipe", "changes", *_HOW):
             del own[name]

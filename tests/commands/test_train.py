@@ -266,6 +266,7 @@ def start(tmp_path, capsys):
         (["--dataset=digits", "--evaluate_every=7"], "must divide --steps"),
         (["--dataset=digits", "--student_wait=9", "--steps=9"], "never starts"),
         (["--dataset=digits", "--meta=weak"], "--meta must be one of"),
+        (["--dataset=digits", "--masking=soft"], "--masking must be one of"),
         (["--dataset=DIR/none", "--steps=0"], "--steps must be an integer"),
         (["--dataset=picturs"], "--dataset must be a folder that exists, dig"),
     ],
@@ -368,6 +369,18 @@ def test_recipes_name_what_there_is(name):
     if side <= 32:
         model = recipes.make_model(recipe, shape, classes, method="uda")
         assert model(pixels).shape == (2, classes)
+
+
+def test_flags_that_are_on_or_off_are_the_recipes_where_they_are_not_given():
+    for given, expected in (
+        ([], {}),
+        (["--hard_targets"], {"hard_targets": True}),
+        (["--nohard_targets"], {"hard_targets": False}),
+    ):
+        train.COMMAND.flags(["train", "--dataset=digits", *given])
+        assert train.settings_of(train.COMMAND).changes == expected
+        for name in train.COMMAND.flags:
+            train.COMMAND.flags[name].unparse()
 
 
 def data_of(*arguments):

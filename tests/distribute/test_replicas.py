@@ -174,6 +174,147 @@ def python(code, tmp_path):
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
 
 
+RULES = """
+from mpl_keras.losses import (
+    FlexMatchThreshold, FreeMatchThreshold, SoftMatchWeight,
+)
+rules = {
+    "flexmatch": {"threshold": FlexMatchThreshold(0.5, 0.8)},
+    "freematch": {
+        "threshold": FreeMatchThreshold(0.8, fairness_weight=0.5),
+        "distribution_alignment": "learned",
+    },
+    "softmatch": {
+        "threshold": SoftMatchWeight(0.8),
+        "distribution_alignment": "labeled_predictions",
+        "align_targets": False,
+    },
+}
+"""
+# The loss of both models by itself: its state, its value and its gradients.
+MASKING = (
+    RULES
+    + """
+from mpl_keras.models.alignment import DistributionAlignment
+from mpl_keras.models.masking import AdaptiveMasking
+from mpl_keras.models.objective import UDAObjective
+
+rng = np.random.default_rng(0)
+steps = [
+    {
+        name: (2 * rng.normal(size=(size, 3)) + [1, 0, 0]).astype("float32")
+        for name, size in (("labeled", 6), ("weak", 16), ("strong", 16))
+    }
+    for _ in range(6)
+]
+labels = np.array([0, 1, 2, 0, 1, 0])
+
+def train(options, scope, replicas):
+    def make_state(name, shape, initializer):
+        variable = keras.Variable(
+            initializer, shape=shape, trainable=False, name=name,
+            aggregation="only_first_replica",
+        )
+        state.append(variable)
+        return variable
+
+    def part(rows, i):
+        size = len(rows) // replicas
+        return rows[i * size:(i + 1) * size]
+
+    def of_replica(logits, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            loss, shown = objective(logits, labels, None, 0)
+        gradients = tape.gradient(loss, logits, unconnected_gradients="zero")
+        return loss, shown, gradients
+
+    state = []
+    with scope:
+        loss = ConsistencyLoss(0.7, hard_targets=True, **options)
+        objective = UDAObjective(
+            loss, 2.0, None, 0.0,
+            DistributionAlignment(
+                loss.distribution_alignment, 0.8, 3, make_state
+            ),
+            AdaptiveMasking(loss, 3, make_state),
+        )
+
+    def whole(logits, labels):
+        if replicas == 1:
+            return [of_replica(logits, labels)]
+        return strategy.run(of_replica, (logits, labels))
+
+    step = tf.function(whole)
+    seen = []
+    for logits in steps:
+        values = [
+            tf.nest.map_structure(
+                lambda rows: tf.constant(part(rows, i)), (logits, labels)
+            )
+            for i in range(replicas)
+        ]
+        if replicas == 2:
+            values = tf.nest.map_structure(
+                lambda *parts: (
+                    strategy.experimental_distribute_values_from_function(
+                        lambda context: parts[
+                            context.replica_id_in_sync_group
+                        ]
+                    )
+                ),
+                *values,
+            )
+            results = step(*values)
+            local = [
+                tf.nest.map_structure(
+                    lambda value: strategy.experimental_local_results(value)[i],
+                    results,
+                )
+                for i in range(2)
+            ]
+        else:
+            local = step(*values[0])
+        seen.append(np.mean([float(loss) for loss, _, _ in local]))
+        seen += [
+            np.mean([float(shown[name]) for _, shown, _ in local])
+            for name in sorted(local[0][1])
+        ]
+        for view in sorted(steps[0]):
+            rows = [gradients[view].numpy() for _, _, gradients in local]
+            seen.append(np.concatenate(rows) / replicas)
+    return seen + [v.numpy() for v in state]
+
+for name in names:
+    options = rules[name]
+    one = train(options, contextlib.nullcontext(), 1)
+    two = train(options, strategy.scope(), 2)
+    difference = max(np.abs(a - b).max() for a, b in zip(one, two))
+    print(name, "differs by", difference, flush=True)
+    if len(one) != len(two) or not difference < 1e-5:
+        sys.exit("%s differs by %g" % (name, difference))
+"""
+)
+TRAININGS = RULES + SAME.replace(
+    "def train(form, scope, **options):",
+    """
+def train(options, scope, **more):
+    with scope:
+        keras.utils.set_random_seed(0)
+        model = mpl_keras.UDA(
+            make_net(), consistency=ConsistencyLoss(0.7, **options)
+        )
+        model.compile(make_optimizer(), metrics=["accuracy"], **more)
+    return fit(model)
+
+def fit(model):""",
+).replace(
+    """    with scope:
+        model = make_model(form(), **options)
+""",
+    "",
+).replace("forms.items", "rules.items")
+
 COSINE = """
 forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
 """
@@ -181,11 +322,20 @@ forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
 
 @pytest.mark.slow_cases(
     "cosine",
+    "flexmatch",
+    "trainings",
 )
 @pytest.mark.parametrize(
     "code",
-    [SAME, SAME.replace("\ndef train", f"{COSINE}\ndef train"), ERRORS],
-    ids=["same", "cosine", "errors"],
+    [
+        SAME,
+        SAME.replace("\ndef train", f"{COSINE}\ndef train"),
+        ERRORS,
+        "names = ['freematch', 'softmatch']" + MASKING,
+        "names = ['flexmatch']" + MASKING,  # its state is like the others'
+        TRAININGS,
+    ],
+    ids=["same", "cosine", "errors", "masking", "flexmatch", "trainings"],
 )
 def test_two_replicas_are_one(code, tmp_path):
     python(SETUP + code, tmp_path)

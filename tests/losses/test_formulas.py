@@ -716,6 +716,15 @@ CONFIGURED = [
         name="consistency",
     ),
     losses.ConsistencyLoss(distribution_alignment=[0.25, 0.75]),
+    losses.ConsistencyLoss(hard_targets=True, align_targets=False, name="hard"),
+    *(
+        losses.ConsistencyLoss(threshold=rule, name=type(rule).__name__)
+        for rule in (
+            losses.FlexMatchThreshold(0.8, 0.7),
+            losses.FreeMatchThreshold(0.8, 0.2),
+            losses.SoftMatchWeight(0.8, 1.5),
+        )
+    ),
     losses.AnnealedCategoricalCrossentropy(0.7, 0.1, "sum", name="annealed"),
     losses.AnnealedSparseCategoricalCrossentropy(0.7, 0.1, None, name="tsa"),
     losses.MetaPseudoLabelsLoss(reduction="sum", name="feedback"),
@@ -740,8 +749,9 @@ def configs_equal(left, right):
 @pytest.mark.parametrize("loss", CONFIGURED, ids=lambda loss: loss.name)
 def test_every_loss_is_serializable(loss):
     arguments = set(inspect.signature(type(loss).__init__).parameters)
-    # Keras's own losses leave their dtype out.
-    assert arguments - {"self", "dtype"} <= set(loss.get_config())
+    # Keras's own losses leave their dtype out; see also the next test.
+    arguments -= {"self", "dtype", "hard_targets", "align_targets"}
+    assert arguments <= set(loss.get_config())
     again = type(loss).from_config(loss.get_config())
     assert type(again) is type(loss)
     assert configs_equal(again, loss)
@@ -752,6 +762,16 @@ def test_every_loss_is_serializable(loss):
     assert configs_equal(again, loss)
     assert again.reduction == loss.reduction
     assert again.name == loss.name
+
+
+def test_options_that_came_later_are_in_the_config_where_they_are_set():
+    """Else the backups of earlier trainings would be refused."""
+    later = {"hard_targets": True, "align_targets": False}
+    assert not set(later) & set(losses.ConsistencyLoss().get_config())
+    for name, value in later.items():
+        loss = losses.ConsistencyLoss(**{name: value})
+        assert loss.get_config()[name] is value
+        assert getattr(type(loss).from_config(loss.get_config()), name) is value
 
 
 def test_a_loaded_loss_computes_the_same():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from mpl_keras import feedback, recipes
+from mpl_keras import feedback, losses, recipes
 
 CIFAR = recipes.get("cifar10_4000")
 DIGITS = recipes.get("digits")
@@ -149,7 +149,58 @@ def test_methods_begin_with_the_same_weights():
     student = models["mpl"].student.get_weights()
     assert not np.array_equal(first[0], student[0])
     with pytest.raises(ValueError, match="`method` must be one of"):
-        recipes.make_model(DIGITS, (8, 8, 1), 10, method="fixmatch")
+        recipes.make_model(DIGITS, (8, 8, 1), 10, method="remixmatch")
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "prior"),
+    [
+        ("fixmatch", float, None),
+        ("flexmatch", losses.FlexMatchThreshold, None),
+        ("freematch", losses.FreeMatchThreshold, None),
+        ("softmatch", losses.SoftMatchWeight, "uniform"),
+    ],
+)
+def test_methods_have_their_masking(method, kind, prior):
+    recipe = recipes.for_method(recipes.adapt(CIFAR, threshold=0.8), method)
+    loss = recipes.loss_arguments(recipe)["consistency"]
+    assert isinstance(loss.threshold, kind)
+    assert loss.hard_targets and loss.mask_on == "raw"
+    assert loss.distribution_alignment == prior
+    assert loss.align_targets == (method != "softmatch")
+    # The threshold stays the recipe's, where there is one.
+    asked = getattr(loss.threshold, "threshold", loss.threshold)
+    assert method in ("freematch", "softmatch") or asked == 0.8
+
+
+def test_a_masking_without_its_method_goes_with_any():
+    assert recipes.loss_arguments(DIGITS)["consistency"].threshold == 0.6
+    recipe = recipes.adapt(DIGITS, masking="freematch")
+    loss = recipes.loss_arguments(recipes.for_method(recipe, "mpl"))
+    assert isinstance(loss["consistency"].threshold, losses.FreeMatchThreshold)
+    assert not loss["consistency"].hard_targets
+    with pytest.raises(ValueError, match="`masking` must be one of.*softmatch"):
+        recipes.adapt(DIGITS, masking="softmatsch")
+
+
+@pytest.mark.parametrize(
+    ("masking", "steps", "given", "momentum"),
+    [
+        ("flexmatch", 2000, None, 0.99),
+        ("freematch", 2000, None, 0.99),
+        ("softmatch", 300_000, None, 0.999),
+        ("softmatch", 10, None, 0.0),
+        ("freematch", 2000, 0.7, 0.7),
+    ],
+)
+def test_running_means_span_a_part_of_the_training(
+    masking, steps, given, momentum
+):
+    recipe = recipes.adapt(
+        DIGITS, masking=masking, steps=steps, masking_momentum=given
+    )
+    rule = recipes.loss_arguments(recipe)["consistency"].threshold
+    assert rule.momentum == pytest.approx(momentum)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])

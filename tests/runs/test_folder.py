@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import scripts
 
-from mpl_keras import runs
+from mpl_keras import recipes, runs
 
 SETTINGS = {"seed": 1, "shape": (8, 8), "name": "ü"}
 
@@ -148,3 +148,17 @@ def test_halves_left_by_a_kill_are_removed(tmp_path):
         (tmp_path / f".{name}.abcd_123").mkdir()
     open_run(tmp_path, resume=True).begin()
     assert os.listdir(tmp_path) == ["settings.json"]
+
+
+def test_a_run_of_before_masking_can_go_on(picture_data):
+    """Its settings.json does not have the fields that came later."""
+    names = {"masking", "masking_momentum", "hard_targets"}
+    settings, recipe = runs.Settings(recipe="digits"), recipes.get("digits")
+    assert not names & set(settings.record(recipe, picture_data))
+    changes = {"masking": "freematch", "hard_targets": True}
+    recipe = recipes.adapt(recipe, masking_momentum=0.9, **changes)
+    known = settings.record(recipe, picture_data)
+    assert {name: known[name] for name in names} == {
+        "masking_momentum": 0.9,
+        **changes,
+    }
