@@ -68,12 +68,11 @@ class ArgumentError(ValueError):
         if self.received is not None:
             values = {self.argument: self.received, **values}
         came = ", ".join(
-            f"{self.called.get(name, name)}={value}"
+            f"{self.called.get(name, name)}={names.printable(value)}"
             for name, value in values.items()
         )
-        return f"{quoted(self.argument)} must {must}. Received: {came}" + (
-            self.note
-        )
+        text = f"{quoted(self.argument)} must {must}. Received: {came}"
+        return names.printable(text + self.note, keep="\n")
 
     def __str__(self):
         """The whole sentence; an OSError would show its number."""

@@ -1,9 +1,91 @@
-"""Names that are not known, and packages that are not installed."""
+"""Names that are not known, packages that are missing, names from outside.
+
+A file may be called anything: with line breaks, with codes that a terminal
+obeys, in bytes that are no UTF-8, or so that it looks like another one.
+"""
 
 import difflib
 import importlib.util
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
+
+# They join letters of some scripts, and are not seen.
+_JOINERS = "\u200c\u200d"
+
+
+def printable(text: Any, keep: str = "") -> str:
+    r"""A text from outside as a terminal may show it: one line, no codes.
+
+    What is no character that prints is written as Python writes it, and bytes
+    that are no UTF-8 as well: `\n`, `\x1b`, `\xff`.
+
+    Args:
+        text: A name, a path, or a sentence with such.
+        keep: Characters that stay, such as line breaks of an own text.
+
+    Example:
+    >>> print(printable("two\nlines \x1b[31m"))
+    two\nlines \x1b[31m
+    """
+    return "".join(
+        char
+        if char.isprintable() or char in keep or char in _JOINERS
+        else _escaped(char)
+        for char in str(text)
+    )
+
+
+def _escaped(char):
+    if "\udc80" <= char <= "\udcff":  # a byte, as `os.fsdecode` gives it
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def told_apart(*texts: str) -> list[str]:
+    r"""Names as `printable` gives them; those that look alike, in ASCII.
+
+    A letter and its accent may be one character or two, and print alike.
+
+    Example:
+    >>> told_apart("caf\xe9", "cafe\u0301", "tea")
+    ['caf\\xe9', 'cafe\\u0301', 'tea']
+    """
+    alike = _alike(texts)
+    return [
+        printable(text).encode("ascii", "backslashreplace").decode()
+        if text in alike
+        else printable(text)
+        for text in texts
+    ]
+
+
+def quoted(names: Iterable[str], beside: Iterable[str] = ()) -> str:
+    r"""A list of names for an error; those that look alike, in ASCII.
+
+    Args:
+        names: The list.
+        beside: Other names in the same error.
+
+    Example:
+    >>> print(quoted(["a\nb", "caf\xe9"], ["cafe\u0301"]))
+    ['a\nb', 'caf\xe9']
+    """
+    names = list(names)
+    alike = _alike([*names, *beside])
+    parts = [ascii(name) if name in alike else repr(name) for name in names]
+    return f"[{', '.join(parts)}]"
+
+
+def _alike(texts):
+    """Those of which another one looks the same."""
+    forms = {}
+    for text in set(texts):
+        form = unicodedata.normalize("NFKC", text)
+        for joiner in _JOINERS:
+            form = form.replace(joiner, "")
+        forms.setdefault(form, []).append(text)
+    return {text for same in forms.values() if len(same) > 1 for text in same}
 
 
 def did_you_mean(name: Any, known: Iterable[Any]) -> str:
@@ -17,7 +99,8 @@ def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     near = difflib.get_close_matches(str(name), texts, n=2, cutoff=0.6)
     if not near or name in texts:
         return ""
-    return f" (did you mean {' or '.join(map(repr, near))}?)"
+    shown = [quoted([text], [str(name)])[1:-1] for text in near]
+    return f" (did you mean {' or '.join(shown)}?)"
 
 
 def require(package: str, purpose: str, install: str | None = None) -> None:

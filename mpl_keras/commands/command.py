@@ -11,6 +11,21 @@ import tensorflow as tf
 from absl import flags, logging
 
 from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.checks.names import printable
+
+
+def say(text: str, file: Any = None) -> None:
+    r"""Prints a text; nothing in it moves a terminal's cursor or colours it.
+
+    Args:
+        text: It may hold line breaks, and names from outside.
+        file: Where to; by default stdout.
+
+    Example:
+    >>> say("a name \x1b[31m")
+    a name \x1b[31m
+    """
+    print(printable(text, keep="\n"), file=file, flush=True)
 
 
 class Command:
@@ -84,7 +99,7 @@ class Command:
 
     def stop(self, text: str, code: int = 1) -> None:
         """Ends the program with a line of text."""
-        print(f"{self.name}: {text}", file=sys.stderr, flush=True)
+        say(f"{self.name}: {text}", sys.stderr)
         sys.exit(code)
 
     def errors(self) -> "_Errors":
@@ -120,7 +135,7 @@ class Command:
         """Quiet logs, notes for warnings, names that need not be UTF-8."""
         logging.set_verbosity(logging.ERROR)
         tf.get_logger().setLevel("ERROR")
-        warnings.showwarning = lambda text, *_, **__: print(f"note: {text}")
+        warnings.showwarning = lambda text, *_, **__: say(f"note: {text}")
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")

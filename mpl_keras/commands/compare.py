@@ -4,7 +4,7 @@ import sys
 
 from mpl_keras import recipes, runs
 from mpl_keras.commands import train
-from mpl_keras.commands.command import Command
+from mpl_keras.commands.command import Command, say
 from mpl_keras.runs.comparison import DEFAULT_METHODS, DEFAULT_SEEDS, METHODS
 from mpl_keras.runs.settings import PRECISIONS
 
@@ -105,4 +105,5 @@ def _seeds():
 def _say(line):
     """Prints a line, over that of a training's progress on a terminal."""
     start = f"\r{'':100}\r" if sys.stdout.isatty() else ""
-    print(f"{start}{line}", flush=True)
+    print(start, end="")
+    say(line)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         near = names.did_you_mean(name, PROGRAMS)
         print(
             f"mpl-keras: NAME must be one of {', '.join(PROGRAMS)}{near}. "
-            f"Received: {name}",
+            f"Received: {names.printable(name)}",
             file=sys.stderr,
         )
         sys.exit(2)

@@ -3,7 +3,7 @@
 import sys
 
 from mpl_keras import export, runs
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, names
 from mpl_keras.commands.command import Command
 
 _SHOWN = 20  # classes
@@ -17,16 +17,23 @@ Classifies the image files in a folder, into a table.
 MODEL is what `mpl-keras train` or `mpl-keras export` has written: a SavedModel,
 a .keras, .tflite or .onnx file, or the folder of a run, whose averaged student
 is taken. FOLDER may also be one image. The table has a row for each file, with
-the most probable class; a file that cannot be read, or is no image, has its
-error there instead.""",
+the most probable class; a file that cannot be read, is no image, or has too
+many pixels, has its error there instead.""",
     ["MODEL", "FOLDER"],
 )
 _group = COMMAND.group("The table")
 _group.string("output", "predictions.csv", "The table to write")
 _group.bool("overwrite", False, "Replace --output if it exists")
 _group.bool("all_probabilities", False, "A column for each class")
-_group = COMMAND.group("Speed")
+_group = COMMAND.group("Speed and memory")
 _group.integer("batch_size", 64, "Images classified at once", least=1)
+_group.integer(
+    "max_pixels",
+    None,
+    "An image that has more is not decoded",
+    least=1,
+    shown="as in training, where it is 89,478,485 if nothing else was said",
+)
 
 
 @COMMAND.main
@@ -37,12 +44,13 @@ def predict(model: str, folder: str) -> None:
     with arguments.calling(called):
         classifier = runs.find_classifier(model)
         if classifier != model:
-            print(f"model      {classifier}")
+            print(f"model      {names.printable(classifier)}")
         counts = export.write_predictions(
             classifier,
             folder,
             flags.output,
             batch_size=flags.batch_size,
+            max_pixels=flags.max_pixels,
             all_probabilities=flags.all_probabilities,
             overwrite=flags.overwrite,
             verbose=True,
@@ -51,8 +59,9 @@ def predict(model: str, folder: str) -> None:
         ("\r" if sys.stdout.isatty() else "")
         + f"{counts.files:,} files in {counts.seconds:.1f} s "
         f"({counts.files / counts.seconds:,.0f} per second), "
-        f"{counts.errors:,} with errors; wrote {flags.output}"
+        f"{counts.errors:,} with errors; wrote "
+        f"{names.printable(flags.output)}"
     )
     by_number = sorted(counts.classes.items(), key=lambda item: -item[1])
     for name, count in by_number[:_SHOWN]:
-        print(f"{count:8,}  {name}")
+        print(f"{count:8,}  {names.printable(name)}")

@@ -7,8 +7,9 @@ import sys
 from typing import Any
 
 from mpl_keras import recipes, runs
-from mpl_keras.commands.command import Command
+from mpl_keras.commands.command import Command, say
 from mpl_keras.distribute import STRATEGIES, WorkerLost
+from mpl_keras.images.reading import MAX_PIXELS
 from mpl_keras.runs import settings as settings_module
 
 COMMAND = Command(
@@ -72,6 +73,13 @@ def define_data_flags(command: Command) -> None:
         "error",
         settings_module.UNREADABLE,
         "What to do about files of a folder that cannot be read",
+    )
+    data.integer(
+        "max_pixels",
+        None,
+        "A picture of a folder that has more cannot be read",
+        least=1,
+        shown=f"{MAX_PIXELS:,}",
     )
     data.string(
         "data_dir",
@@ -294,7 +302,7 @@ def main() -> None:
         settings_of(COMMAND),
         FLAGS.output_dir,
         resume=FLAGS.resume,
-        say=lambda line: print(line, flush=True),
+        say=say,
     )
     run(COMMAND, training)
 

@@ -4,6 +4,7 @@ import collections
 import concurrent.futures
 import hashlib
 import os
+import unicodedata
 import warnings
 from typing import NamedTuple
 
@@ -11,7 +12,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import names as naming
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.checks.names import printable
 from mpl_keras.images import reading
 
 # What systems leave behind in folders, beside names that begin with a dot.
@@ -44,7 +47,10 @@ class UnreadableFilesError(ArgumentError):
 
 
 class File(NamedTuple):
-    """A picture: where it is, what for, and, once it is read, what is in it."""
+    """A picture: where it is, what for, and, once it is read, what is in it.
+
+    The digest is of its pixels.
+    """
 
     path: str
     part: str
@@ -69,9 +75,11 @@ def find(path):
     if len(classes) < 2:
         raise ArgumentError(
             "path",
-            f"hold a folder for each of at least two classes in {path}/labeled",
+            "hold a folder for each of at least two classes in "
+            f"{printable(path)}/labeled",
             note=str(classes),
         )
+    _check_apart(classes, path)
     _note_unknown(path)
     entries, problems = [], {}
     for part in PARTS:
@@ -108,7 +116,7 @@ def _note_unknown(path):
     ]
     if unknown:
         warnings.warn(
-            f"{path} holds {unknown[:_SHOWN]}, which are none of "
+            f"{printable(path)} holds {unknown[:_SHOWN]}, which are none of "
             f"{', '.join(PARTS)}, and are not read.",
             stacklevel=4,
         )
@@ -123,27 +131,50 @@ def _folders(folder):
         except UnicodeEncodeError as error:
             raise ArgumentError(
                 "path",
-                f"hold classes in {folder} whose names are UTF-8",
+                f"hold classes in {printable(folder)} whose names are UTF-8",
                 note=repr(name),
             ) from error
     loose = [n for n in names if not os.path.isdir(os.path.join(folder, n))]
     if loose:
         raise ArgumentError(
             "path",
-            f"hold folders alone in {folder}, one for each class",
+            f"hold folders alone in {printable(folder)}, one for each class",
             note=f"the files {loose[:_SHOWN]}",
         )
     return names
 
 
 def _check_known(names, classes, folder):
-    unknown = [name for name in names if name not in classes]
+    unknown = [name for name in names if name not in classes][:_SHOWN]
     if unknown:
+        alike = _forms(unknown) & _forms(classes)
         raise ArgumentError(
             "path",
-            f"hold in {folder} classes of `labeled` alone, which are "
-            f"{classes[:_SHOWN]}",
-            note=f"also {unknown[:_SHOWN]}",
+            f"hold in {printable(folder)} classes of `labeled` alone, which "
+            f"are {naming.quoted(classes[:_SHOWN], unknown)}",
+            note=f"also {naming.quoted(unknown, classes)}"
+            + (", in another form of Unicode" if alike else ""),
+        )
+
+
+def _forms(names):
+    """Names in one form of Unicode."""
+    return {unicodedata.normalize("NFC", name) for name in names}
+
+
+def _check_apart(classes, path):
+    """Raises for two classes whose names nobody could tell apart."""
+    twins = [
+        name
+        for name in classes
+        if _forms([name]) & _forms(set(classes) - {name})
+    ]
+    if twins:
+        raise ArgumentError(
+            "path",
+            f"hold classes in {printable(path)}/labeled whose names differ in "
+            "more than the form of Unicode",
+            note=naming.quoted(twins),
         )
 
 
@@ -204,88 +235,100 @@ def find_all(folder: str) -> list[str]:
     problems = {}
     paths = walk(folder, folder, problems)
     for path, why in problems.items():
-        warnings.warn(f"{path} {why}", stacklevel=3)
+        warnings.warn(f"{printable(path)} {why}", stacklevel=3)
     return paths
 
 
-def read(entries, problems, unreadable, path, verbose):
-    """The files that can be read, with their headers."""
+def read(entries, problems, unreadable, path, verbose, max_pixels):
+    """The files that can be read, with their headers and digests."""
     if verbose:
-        print(f"Looking at {count(entries)} in {path}")
+        print(f"Looking at {count(entries)} in {printable(path)}")
     bar = keras.utils.Progbar(
         len(entries), verbose=int(verbose), unit_name="file"
     )
     files = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         for entry, result in zip(
-            entries, pool.map(_inspect, entries), strict=True
+            entries,
+            pool.map(lambda entry: _inspect(entry, max_pixels), entries),
+            strict=True,
         ):
             if isinstance(result, str):
                 problems[entry.path] = result
             else:
                 files.append(result)
             bar.add(1)
-    whole = _decodable(files)
-    for file, good in zip(files, whole, strict=True):
-        if not good:
+    digests = _digests(files)
+    for number, file in enumerate(files):
+        if number not in digests:
             problems[file.path] = "is damaged or truncated"
     if problems:
         _report(problems, unreadable, path)
-    files = [file for file, good in zip(files, whole, strict=True) if good]
+    files = [files[n]._replace(digest=digests[n]) for n in sorted(digests)]
     remarks = collections.defaultdict(list)
     for file in files:
         if file.header.remark:
             remarks[file.header.remark].append(file.path)
     for remark, paths in remarks.items():
         warnings.warn(
-            f"{count(paths)}, such as {paths[0]}: {remark}", stacklevel=3
+            f"{count(paths)}, such as {printable(paths[0])}: {remark}",
+            stacklevel=3,
         )
     return files
 
 
-def _inspect(entry):
-    """The entry with what is in it, or what is wrong."""
+def _inspect(entry, max_pixels):
+    """The entry with what its header says, or what is wrong."""
     try:
         with open(entry.path, "rb") as file:
             contents = file.read()
-        header = reading.inspect(contents)
+        return entry._replace(header=reading.inspect(contents, max_pixels))
     except OSError as error:
         return f"cannot be opened: {error.strerror}"
     except ValueError as error:
         return str(error)
-    digest = hashlib.blake2b(contents, digest_size=16).digest()
-    return entry._replace(digest=digest, header=header)
 
 
-def _decodable(files):
-    """Which of the files can be decoded whole."""
-    good = np.zeros(len(files), bool)
+def _digests(files):
+    """Of the pixels, by number, of the files that can be decoded whole.
+
+    So a picture that was saved again, in whatever form, is the same one.
+    """
     if not files:
-        return good
+        return {}
     paths = [os.fsencode(file.path) for file in files]
     special = [file.header.special for file in files]
 
     def decode(index, path, special):
-        image = reading.decode(tf.io.read_file(path), special, 3)
-        with tf.control_dependencies([image]):
-            return tf.identity(index)
+        return index, reading.decode(tf.io.read_file(path), special, 3)
 
-    numbers = np.arange(len(files))
-    survivors = (
-        tf.data.Dataset.from_tensor_slices((numbers, paths, special))
+    images = (
+        tf.data.Dataset.from_tensor_slices(
+            (np.arange(len(files)), paths, special)
+        )
         .map(decode, num_parallel_calls=tf.data.AUTOTUNE)
         .ignore_errors()
     )
-    good[list(survivors.as_numpy_iterator())] = True
-    return good
+    digests = {}
+    for number, image in images.as_numpy_iterator():
+        size = repr(image.shape).encode()
+        digest = hashlib.blake2b(size, digest_size=16)
+        digest.update(np.ascontiguousarray(image))
+        digests[int(number)] = digest.digest()
+    return digests
 
 
 def _report(problems, unreadable, path):
     """Raises, or warns, with a list of files that are left out."""
-    lines = [f"  {name} {why}" for name, why in sorted(problems.items())]
+    shown = naming.told_apart(*sorted(problems))
+    lines = [
+        f"  {name} {problems[path]}"
+        for name, path in zip(shown, sorted(problems), strict=True)
+    ]
     if len(lines) > _SHOWN:
         lines[_SHOWN:] = [f"  and {len(lines) - _SHOWN} more"]
-    text = "\n".join([f"{count(problems)} in {path} cannot be used:", *lines])
+    head = f"{count(problems)} in {printable(path)} cannot be used:"
+    text = "\n".join([head, *lines])
     if unreadable == "error":
         raise UnreadableFilesError("unreadable", _LEAVE_OUT, note=text)
     warnings.warn(f"{text}\nThis is left out.", stacklevel=4)

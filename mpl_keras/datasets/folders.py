@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpl_keras import augment
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import (
     folder_files,
@@ -16,6 +16,7 @@ from mpl_keras.datasets import (
     semi_supervised_data,
     splits,
 )
+from mpl_keras.images.reading import MAX_PIXELS
 
 _LARGEST_DEFAULT = 224
 
@@ -31,6 +32,7 @@ def from_folder(
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
     unreadable: str = "error",
+    max_pixels: int = MAX_PIXELS,
     views: augment.Views | None = None,
     verbose: bool = False,
 ) -> semi_supervised_data.SemiSupervisedData:
@@ -49,7 +51,8 @@ def from_folder(
     same on every machine.
 
     A picture that is also among the test or validation pictures, under
-    whatever name, is left out of the unlabeled ones, with a warning.
+    whatever name, is left out of the unlabeled ones, with a warning. The same
+    picture is one of the same pixels: saved again as PNG, BMP or GIF it is.
 
     Args:
         path: The folder.
@@ -68,6 +71,9 @@ def from_folder(
         unreadable: What to do about files that are no picture or damaged, and
             links that leave the folder: "error" lists them and raises,
             "leave_out" lists them and warns.
+        max_pixels: How many a picture may have; one that has more counts as
+            unreadable, and is not decoded. What is exported has the same
+            limit.
         views: By default `augment.default_views`.
         verbose: Whether to show how far the check of the files is.
 
@@ -92,9 +98,12 @@ Received: path=/pictures
     arguments.choice("unreadable", unreadable, ("error", "leave_out"))
     if channels is not None:
         arguments.choice("channels", channels, (1, 3))
+    arguments.integer("max_pixels", max_pixels, 1)
     path = os.path.abspath(os.fsdecode(path))
     entries, problems, classes = folder_files.find(path)
-    files = folder_files.read(entries, problems, unreadable, path, verbose)
+    files = folder_files.read(
+        entries, problems, unreadable, path, verbose, max_pixels
+    )
     sets = collections.defaultdict(list)
     for file in files:
         sets[file.part].append(file)
@@ -109,7 +118,7 @@ Received: path=/pictures
         balanced,
     )
     _keep_apart(parts, labeled_in_unlabeled, path)
-    form = _form(files, image_size, channels)
+    form = _form(files, image_size, channels, max_pixels)
     unlabeled = form.source(parts["unlabeled"])
     evaluation = {
         name: semi_supervised_data.evaluation_batches(
@@ -134,6 +143,7 @@ class _Form(NamedTuple):
 
     shape: tuple[int, int, int]
     view_shape: tuple[int, int, int]
+    max_pixels: int
 
     def source(self, files: list[folder_files.File]) -> image_files.ImageFiles:
         return image_files.ImageFiles(
@@ -141,6 +151,7 @@ class _Form(NamedTuple):
             [file.header.special for file in files],
             self.shape,
             self.view_shape,
+            self.max_pixels,
         )
 
 
@@ -155,7 +166,7 @@ def _check_filled(files, classes, folder):
     if empty:
         raise ArgumentError(
             "path",
-            f"hold a picture of each class in {folder}",
+            f"hold a picture of each class in {names.printable(folder)}",
             note=f"none of {empty[:10]}",
         )
 
@@ -207,27 +218,29 @@ def _check_contradictions(sets):
         kept = []
         for file in sets[part]:
             twin = seen.setdefault(file.digest, file)
-            if twin.part != part:
-                raise ArgumentError(
-                    "path",
-                    f"hold different pictures in `{twin.part}` and `{part}`",
-                    note=f"{twin.path} and {file.path}, which are the same",
-                )
-            if twin.label != file.label:
-                raise ArgumentError(
-                    "path",
-                    "hold a picture in one class alone",
-                    note=f"{twin.path} and {file.path}, which are the same",
-                )
+            if (twin.part, twin.label) != (part, file.label):
+                _raise_same(twin, file)
             if twin is file or part != "labeled":
                 kept.append(file)
         sets[part] = kept
 
 
+def _raise_same(first, second):
+    """For one picture in two places."""
+    must = "hold a picture in one class alone"
+    if first.part != second.part:
+        parts = f"`{first.part}` and `{second.part}`"
+        must = f"hold different pictures in {parts}"
+    shown = " and ".join(names.told_apart(first.path, second.path))
+    raise ArgumentError(
+        "path", must, note=f"{shown}, whose pixels are the same"
+    )
+
+
 def _keep_apart(parts, labeled_in_unlabeled, path):
     """Removes from the unlabeled pictures what must not be there.
 
-    By content: the same picture may have several names.
+    By pixels: the same picture may have several names, and forms.
     """
     digests = {
         name: {file.digest: file for file in files}
@@ -236,10 +249,11 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
     measured = digests["test"].keys() | digests["validation"].keys()
     leaked = [f for f in parts["unlabeled"] if f.digest in measured]
     if leaked:
+        first = names.printable(leaked[0].path)
         warnings.warn(
             f"{folder_files.count(leaked)} of the unlabeled ones, such as "
-            f"{leaked[0].path}, show pictures that the networks are measured "
-            "on: they are left out of training.",
+            f"{first}, show pictures that the networks are measured on: they "
+            "are left out of training.",
             stacklevel=3,
         )
     apart = measured | digests["labeled"].keys()
@@ -247,8 +261,8 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
     if not unlabeled:
         raise ArgumentError(
             "path",
-            f"hold unlabeled pictures below {path}/unlabeled, other than those "
-            "in `labeled`",
+            f"hold unlabeled pictures below {names.printable(path)}/unlabeled, "
+            "other than those in `labeled`",
             note="none",
         )
     if labeled_in_unlabeled:
@@ -256,7 +270,7 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
     parts["unlabeled"] = unlabeled
 
 
-def _form(files, image_size, channels):
+def _form(files, image_size, channels, max_pixels):
     """The form of all pictures, from what is asked for and what is there."""
     sizes = np.array([file.header.size for file in files])
     uniform = (sizes == sizes[0]).all()
@@ -267,4 +281,4 @@ def _form(files, image_size, channels):
     if channels is None:
         channels = 1 if all(file.header.grey for file in files) else 3
     native = tuple(int(n) for n in sizes[0]) if uniform else None
-    return _Form(*image_files.forms(image_size, native, channels))
+    return _Form(*image_files.forms(image_size, native, channels), max_pixels)

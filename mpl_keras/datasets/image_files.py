@@ -8,7 +8,7 @@ from mpl_keras import augment
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import sources
-from mpl_keras.images.reading import cover, decode
+from mpl_keras.images.reading import MAX_PIXELS, cover, decode
 
 # Views of images that are not small are crops of a larger canvas: of 256 pixels
 # for 224, as for ImageNet.
@@ -51,6 +51,7 @@ class ImageFiles(sources.Source):
         special: `Header.special` of each.
         shape: (height, width, channels) to which every image is brought.
         view_shape: See `datasets.Source`.
+        max_pixels: How many each has at most; it says so to what is exported.
 
     Example:
     >>> files = ImageFiles(["a.png", "b.png"], [False, False], (32, 32, 3))
@@ -58,8 +59,11 @@ class ImageFiles(sources.Source):
     (2, 32, 32, 3)
     """
 
-    def __init__(self, paths, special, shape, view_shape=None):
+    def __init__(
+        self, paths, special, shape, view_shape=None, max_pixels=MAX_PIXELS
+    ):
         super().__init__((len(paths), *shape), tf.uint8, view_shape)
+        self.max_pixels = max_pixels
         with tf.device("CPU:0"):
             # As the file system has them: names need not be UTF-8.
             names = [os.fsencode(path) for path in paths]

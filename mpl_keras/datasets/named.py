@@ -21,6 +21,7 @@ def images(
     verbose: bool = False,
     image_size: int | tuple[int, int] | None = None,
     num_labeled: int | None = None,
+    max_pixels: int | None = None,
     **options: Any,
 ) -> SemiSupervisedData:
     """Images, uint8, of a folder or of a data set with a name.
@@ -34,6 +35,7 @@ def images(
         verbose: See `from_folder`.
         image_size: Pixels; not of digits, which have 8.
         num_labeled: How many keep their labels; 10 by default of digits.
+        max_pixels: See `from_folder`; None is its default.
         **options: What all take: `seed`, `validation_fraction` and
             `labeled_in_unlabeled`.
 
@@ -47,6 +49,8 @@ def images(
     """
     common = {"num_labeled": num_labeled, **options}
     if os.path.isdir(name):
+        if max_pixels is not None:
+            common["max_pixels"] = max_pixels
         return from_folder(
             name,
             image_size=image_size,

@@ -101,14 +101,17 @@ def _load(path, folder, size):
     """A file as a square."""
     with open(path, "rb") as file:
         contents = file.read()
+    why = "is damaged or truncated"
     try:
         special = reading.inspect(contents).special
         image = reading.decode(contents, tf.constant(special), 3)
     except (ValueError, tf.errors.InvalidArgumentError) as error:
+        if isinstance(error, ValueError):
+            why = str(error)
         raise ArgumentError(
             "folder",
             "hold images alone",
             folder,
-            note=f", and {path} cannot be read as an image",
+            note=f", and {names.printable(path)} {why}",
         ) from error
     return reading.cover(image, size, size).numpy()

@@ -73,7 +73,12 @@ class SemiSupervisedData:
         if scale is None:
             return None
         *size, channels = getattr(x, "view_shape", shape[1:])
-        return ImagePreprocessing(tuple(size), channels, shape[1:3], scale)
+        limit = {}
+        if hasattr(x, "max_pixels"):
+            limit["max_pixels"] = x.max_pixels
+        return ImagePreprocessing(
+            tuple(size), channels, shape[1:3], scale, **limit
+        )
 
     def __repr__(self) -> str:
         """The sizes, because the arrays would fill the screen."""

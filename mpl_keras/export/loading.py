@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.export import runtimes
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 # Where a `.keras` or LiteRT file holds what is known about the classifier:
@@ -95,44 +96,16 @@ class _Keras(Classifier):
 class _LiteRT(Classifier):
     def __init__(self, path):
         super().__init__(_zipped(path))
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError:
-            Interpreter = tf.lite.Interpreter  # noqa: N806
-        self._interpreter = Interpreter(path, num_threads=os.cpu_count())
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
-        self._shape = None
-
-    def _run(self, images):
-        if self._shape != images.shape:
-            self._interpreter.resize_tensor_input(self._input, images.shape)
-            self._interpreter.allocate_tensors()
-            self._shape = images.shape
-        self._interpreter.set_tensor(self._input, images)
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        self._run = runtimes.LiteRT(path)
 
 
 class _ONNX(Classifier):
     def __init__(self, path):
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise ImportError(
-                "ONNX files need onnxruntime: pip install onnxruntime"
-            ) from error
-        self._session = onnxruntime.InferenceSession(
-            path, providers=["CPUExecutionProvider"]
-        )
-        known = self._session.get_modelmeta().custom_metadata_map
+        self._run = runtimes.ONNX(path)
+        known = self._run.metadata
         if ENTRY not in known:
             raise _unknown(path)
         super().__init__(json.loads(known[ENTRY]))
-        self._name = self._session.get_inputs()[0].name
-
-    def _run(self, images):
-        return self._session.run(None, {self._name: images})[0]
 
 
 _SUFFIXES = {".keras": _Keras, ".tflite": _LiteRT, ".onnx": _ONNX}

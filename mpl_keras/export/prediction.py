@@ -2,6 +2,8 @@
 
 import collections
 import concurrent.futures
+import dataclasses
+import threading
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -14,7 +16,6 @@ from mpl_keras.images import preprocessing, reading
 
 _THREADS = 2  # that read; decoding leaves Python, and has its own
 _AHEAD = 4  # batches that are read before they are needed
-_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _ENDS, _TAIL = (b"IEND\xaeB`\x82", b"\xff\xd9"), 64
 _WITH_ALPHA = (4, 6)  # colour types of PNG
 
@@ -41,16 +42,20 @@ def predict_files(
     classifier: loading.Classifier,
     paths: Sequence[str],
     batch_size: int = 64,
+    max_pixels: int | None = None,
 ) -> Iterator[Prediction]:
     """Classifies image files, and goes on after those that cannot be read.
 
     Files are read and decoded beside the classifier's work; memory does not
-    grow with their number.
+    grow with their number. Large pictures are decoded one after another.
 
     Args:
         classifier: What `classifiers.load` gives.
         paths: Of PNG, JPEG, BMP or GIF files.
         batch_size: How many are classified at once.
+        max_pixels: Of a picture; what has more is not decoded, and gets an
+            error. By default what held in training, which is 89,478,485 unless
+            `from_folder` was given another.
 
     Yields:
         A `Prediction` of each file, in order.
@@ -60,9 +65,11 @@ def predict_files(
     []
     """
     arguments.integer("batch_size", batch_size, 1)
+    if max_pixels is not None:
+        arguments.integer("max_pixels", max_pixels, 1)
     if not paths:
         return
-    reader = _Reader(classifier.preprocessing)
+    reader = _Reader(classifier.preprocessing, max_pixels)
     batches = (
         paths[i : i + batch_size] for i in range(0, len(paths), batch_size)
     )
@@ -94,9 +101,16 @@ class _Reader:
     image: files of one kind are decoded in one call.
     """
 
-    def __init__(self, prepare: preprocessing.ImagePreprocessing):
+    def __init__(
+        self,
+        prepare: preprocessing.ImagePreprocessing,
+        max_pixels: int | None = None,
+    ):
+        if max_pixels is not None:
+            prepare = dataclasses.replace(prepare, max_pixels=max_pixels)
         self._prepare = prepare
         self._shape = (*prepare.canvas_size, prepare.channels)
+        self._one_large = threading.Lock()
         files = tf.TensorSpec((None,), tf.string)
         self._decode = tf.function(prepare.decode, input_signature=[files])
         self._decode_same = tf.function(self._same, input_signature=[files])
@@ -119,9 +133,30 @@ class _Reader:
             try:
                 # Without a buffer, because each call costs as much as a read.
                 with open(path, "rb", buffering=0) as file:
-                    contents[number] = file.read()
+                    whole = {number: file.read()}
+                if self._is_large(whole[number]):
+                    # Not kept until the others have been read.
+                    with self._one_large:
+                        self._fill_all(canvas, whole, errors)
+                else:
+                    contents |= whole
             except OSError as error:
                 errors[number] = f"cannot be opened: {error.strerror}"
+            except ValueError as error:
+                errors[number] = str(error)
+        self._fill_all(canvas, contents, errors)
+        return canvas, errors
+
+    def _is_large(self, file):
+        """Whether it is decoded alone; raises if it has too many pixels."""
+        size = reading.stated_size(file)
+        if size is None:
+            return False
+        reading.check_pixels(size, self._prepare.max_pixels)
+        return size[0] * size[1] > reading.LARGE
+
+    def _fill_all(self, canvas, contents, errors):
+        """Decodes files of several kinds."""
         kinds = collections.defaultdict(list)
         for number, file in contents.items():
             # Those that look cut off would only hold up the others.
@@ -129,7 +164,6 @@ class _Reader:
             kinds[self._kind(file), doubtful].append(number)
         for (decode, _), numbers in kinds.items():
             self._fill(canvas, contents, numbers, decode, errors)
-        return canvas, errors
 
     def _fill(self, canvas, contents, numbers, decode, errors):
         """Decodes files of one kind; halves find those that are damaged."""
@@ -143,17 +177,17 @@ class _Reader:
                     self._fill(canvas, contents, part, decode, errors)
                 return
             (number,) = numbers
-            errors[number] = _problem(contents[number])
+            errors[number] = self._problem(contents[number])
 
     def _kind(self, file):
         """The function that decodes it."""
-        if file[:3] == _JPEG:
+        if file[:3] == reading.JPEG:
             return self._decode
-        if file[:8] != _PNG:
+        if file[:8] != reading.PNG:
             return self._with_pillow
-        size = int.from_bytes(file[20:24]), int.from_bytes(file[16:20])
+        same = reading.stated_size(file) == self._shape[:2]
         plain = file[25:26] and file[25] not in _WITH_ALPHA
-        if plain and size == self._shape[:2] and b"tRNS" not in file:
+        if same and plain and b"tRNS" not in file:
             return self._decode_same
         return self._decode
 
@@ -161,18 +195,17 @@ class _Reader:
         """Formats that TensorFlow does not decode as Pillow does."""
         canvas = []
         for file in files:
-            reading.inspect(file.numpy())
+            reading.inspect(file.numpy(), self._prepare.max_pixels)
             image = reading.decode(
                 file, tf.constant(True), self._prepare.channels
             )
             canvas.append(self._prepare.fit(image))
         return tf.stack(canvas)
 
-
-def _problem(contents):
-    """What is wrong with a file that cannot be decoded."""
-    try:
-        reading.inspect(contents)
-    except ValueError as error:
-        return str(error)
-    return "is damaged or truncated"
+    def _problem(self, contents):
+        """What is wrong with a file that cannot be decoded."""
+        try:
+            reading.inspect(contents, self._prepare.max_pixels)
+        except ValueError as error:
+            return str(error)
+        return "is damaged or truncated"

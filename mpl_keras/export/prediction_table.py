@@ -11,10 +11,16 @@ from typing import Any
 from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.checks.names import printable
 from mpl_keras.datasets import folder_files
 from mpl_keras.export import loading, prediction
 
 _HEAD = ("file", "class", "probability", "error")
+# A spreadsheet takes a cell that begins so for a formula; the last four are
+# signs that some of them read alike.
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What some spreadsheets divide cells at.
+_DIVIDES = (";", "|")
 _SHOWN_EVERY = 64  # files
 
 
@@ -60,6 +66,7 @@ def write_predictions(
     filepath: Any,
     *,
     batch_size: int = 64,
+    max_pixels: int | None = None,
     all_probabilities: bool = False,
     overwrite: bool = False,
     verbose: bool = False,
@@ -70,11 +77,18 @@ def write_predictions(
     probable class, the probability of that class, and what is wrong with a file
     that cannot be read.
 
+    The table is UTF-8, has a line for each file, and holds no formulas and no
+    codes that a terminal obeys, whatever files and classes are called. Bytes
+    that are no UTF-8, characters that do not print, and backslashes in a path
+    are written as Python writes them in a string. Before a path that a
+    spreadsheet would take for a formula stands `./`, before such a class `'`.
+
     Args:
         model: Path of an exported classifier, see `load`.
         folder: The folder, or one image file. Hidden files are passed over.
         filepath: The table to write. It appears when it is complete.
         batch_size: How many images are classified at once.
+        max_pixels: See `predict_files`.
         all_probabilities: Whether to add a column for each class.
         overwrite: Whether to replace what is at `filepath`.
         verbose: Whether to show how far it is.
@@ -97,6 +111,8 @@ an image. Received: folder=nowhere
     """
     folder, filepath = os.fspath(folder), os.fspath(filepath)
     arguments.integer("batch_size", batch_size, 1)
+    if max_pixels is not None:
+        arguments.integer("max_pixels", max_pixels, 1)
     if not os.path.exists(folder):
         raise MissingFileError("folder", "be a folder or an image", folder)
     files.check_free(filepath, overwrite)
@@ -106,18 +122,17 @@ an image. Received: folder=nowhere
     counts, progress = Counts(), _Progress(len(paths), verbose)
 
     def write(path):
-        rows = prediction.predict_files(classifier, paths, batch_size)
+        rows = prediction.predict_files(
+            classifier, paths, batch_size, max_pixels
+        )
         names = classifier.class_names
-        # Names of files need not be UTF-8.
-        with open(
-            path, "w", newline="", encoding="utf-8", errors="surrogateescape"
-        ) as file:
-            writer = csv.writer(file)
-            columns = [f"p({name})" for name in names]
-            writer.writerow([*_HEAD, *(columns if all_probabilities else ())])
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            columns = [f"p({printable(name)})" for name in names]
+            head = [*_HEAD, *(columns if all_probabilities else ())]
+            _write_row(file, head)
             for row in rows:
                 cells, name = _cells(row, root, names, all_probabilities)
-                writer.writerow(cells)
+                _write_row(file, cells)
                 counts.add(name)
                 progress.show(counts.files)
 
@@ -143,14 +158,36 @@ def _cells(
     all_probabilities: bool,
 ) -> tuple[list[str], str]:
     """The cells of a file, and the name of its class."""
-    path = os.path.relpath(row.path, root)
+    path = _path_cell(os.path.relpath(row.path, root))
     if row.error:
         empty = [""] * len(names) if all_probabilities else []
-        return [path, "", "", row.error, *empty], ""
+        return [path, "", "", printable(row.error), *empty], ""
     best = int(row.probabilities.argmax())
     values = [f"{value:.6f}" for value in row.probabilities]
     rest = values if all_probabilities else []
-    return [path, names[best], values[best], "", *rest], names[best]
+    cell = printable(names[best])
+    if _is_formula(cell):
+        cell = f"'{cell}"
+    return [path, cell, values[best], "", *rest], names[best]
+
+
+def _path_cell(path):
+    """A path as the table holds it: two paths never look the same."""
+    if os.sep == "/":
+        path = path.replace("\\", "\\\\")
+    path = printable(path)
+    return os.path.join(os.curdir, path) if _is_formula(path) else path
+
+
+def _is_formula(cell):
+    return cell.lstrip().startswith(_FORMULA)
+
+
+def _write_row(file, cells):
+    """Quoted as a whole where a cell holds what some programs divide at."""
+    divided = any(sign in cell for cell in cells for sign in _DIVIDES)
+    quoting = csv.QUOTE_ALL if divided else csv.QUOTE_MINIMAL
+    csv.writer(file, quoting=quoting).writerow(cells)
 
 
 class _Progress:

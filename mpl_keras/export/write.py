@@ -17,7 +17,7 @@ from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.datasets import sources
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
-from mpl_keras.export import formats, loading
+from mpl_keras.export import formats, loading, runtimes
 from mpl_keras.models import SemiSupervisedModel
 from mpl_keras.networks import requirements
 from mpl_keras.report import model_card
@@ -113,7 +113,7 @@ TensorFlow Serving |
         ImportError: What this format needs is not installed.
         ValueError: There is no such network or format; the data are no images,
             or of another form or other classes than the network's; a layer
-            cannot be converted; or the result differs.
+            cannot be converted; or the result differs, or cannot be run.
 
     Example:
     >>> import tempfile
@@ -173,7 +173,8 @@ def convert(
         options["calibration"] = data.preprocessing.crop(calibration)
     write_format = formats.WRITERS[format]
     write_format(network, path, data.preprocessing, metadata, **options)
-    return _compare(network, path, _pixels(data, _CHECKED), format)
+    images = _pixels(data, _CHECKED)
+    return _compare(network, path, images, format, data.preprocessing)
 
 
 def check_classifier(
@@ -241,23 +242,14 @@ def _same_size(data):
     return data.preprocessing.canvas_size == data.preprocessing.image_size
 
 
-def _compare(network, path, images, format):
+def _compare(network, path, images, format, preprocessing):
     """Runs what was written; raises or warns where it differs too much."""
     # On the processor, because some GPUs round more than is allowed here.
     with tf.device("CPU:0"):
-        classifier = loading.load(path)
-        preprocessing = classifier.preprocessing
         x = preprocessing.crop(images) * np.float32(preprocessing.scale)
         logits = network(tf.constant(x), training=False)
         expected = tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
-        try:
-            given = classifier(images)
-        except RuntimeError as error:
-            # Of a layer whose output is always 0, say, 8 bits have no range.
-            raise ValueError(
-                f"What was written as {format} cannot be run, and was not "
-                f"kept: {error}"
-            ) from error
+        given = _run(path, images, format, preprocessing)
     # What is as good as equal may be in either order.
     margin = np.take_along_axis(
         expected, given.argmax(-1)[:, np.newaxis], axis=-1
@@ -282,3 +274,22 @@ def _compare(network, path, images, format):
             raise ValueError(f"{text}: it was not kept. Use format='litert'.")
         warnings.warn(f"{text}.", stacklevel=5)
     return found
+
+
+def _run(path, images, format, preprocessing):
+    """What was written, as those run it who use it."""
+    try:
+        if format in runtimes.RUNTIMES:
+            images = preprocessing.crop(images)
+            return runtimes.run_apart(format, path, images)
+        # TensorFlow runs it, as it runs the network.
+        return loading.load(path)(images)
+    except (RuntimeError, tf.errors.OpError) as error:
+        hint = ""
+        if format == "litert_int8":
+            # Of values that hardly differ from 0, say, 8 bits have no range.
+            hint = " Use format='litert'."
+        raise ValueError(
+            f"What was written as {format} cannot be run, and was not kept: "
+            f"{error}.{hint}"
+        ) from error

@@ -7,71 +7,162 @@ is transparent is on white, and pictures of a phone stand upright.
 
 import tensorflow as tf
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+from mpl_keras.images.reading import JPEG, MAX_PIXELS, PNG
+
+# Rows that are put on white at once, so that wider numbers take little memory.
+_STRIP = 1 << 20  # pixels
 # EXIF stands at the beginning of a JPEG, in a segment of at most this size.
 _HEAD = 1 << 17
 _TAG = 0x0112  # EXIF's "Orientation"
 
 
-def decode(contents: tf.Tensor, channels: int) -> tf.Tensor:
+def decode(
+    contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS
+) -> tf.Tensor:
     """Decodes a PNG or JPEG file, in graphs without Python too.
 
     Args:
         contents: All bytes of the file, a string scalar.
         channels: 1 or 3.
+        max_pixels: Of the picture; what has more is not decoded.
 
     Returns:
         uint8, shape [height, width, channels].
 
     Raises:
         tf.errors.InvalidArgumentError: When it runs, if the file is another
-            or damaged.
+            or damaged, or has too many pixels.
 
     Example:
     >>> png = tf.io.encode_png(tf.zeros([4, 5, 3], tf.uint8))
     >>> decode(png, channels=1).shape
     TensorShape([4, 5, 1])
     """
-    image = tf.cond(
-        tf.strings.substr(contents, 0, len(_PNG)) == _PNG,
-        lambda: _decode_png(contents, channels),
-        lambda: _upright(_decode_jpeg(contents, channels), contents),
+    is_png = tf.strings.substr(contents, 0, len(PNG)) == PNG
+    is_jpeg = tf.strings.substr(contents, 0, len(JPEG)) == JPEG
+    known = tf.debugging.Assert(
+        is_png | is_jpeg, ["The file is neither PNG nor JPEG."]
     )
+    with _after(known):
+        image = tf.cond(
+            is_png,
+            lambda: _decode_png(contents, channels, max_pixels),
+            lambda: _upright(
+                _decode_jpeg(contents, channels, max_pixels), contents
+            ),
+        )
     return tf.ensure_shape(image, (None, None, channels))
 
 
-def _decode_jpeg(contents, channels):
-    return tf.io.decode_jpeg(contents, channels, dct_method="INTEGER_ACCURATE")
+def _after(check):
+    """What follows waits for a check; eagerly it was done already."""
+    return tf.control_dependencies([] if check is None else [check])
 
 
-def _decode_png(contents, channels):
+def _check_pixels(height, width, max_pixels):
+    # In floats, which do not overflow.
+    pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
+    return tf.debugging.Assert(
+        pixels <= max_pixels,
+        ["Too many pixels: width", width, "height", height]
+        + [f"are more than max_pixels={max_pixels}."],
+    )
+
+
+def _decode_jpeg(contents, channels, max_pixels):
+    height, width, stored = tf.unstack(tf.io.extract_jpeg_shape(contents))
+
+    def plain():
+        return tf.io.decode_jpeg(
+            contents, channels, dct_method="INTEGER_ACCURATE"
+        )
+
+    def grey_of_cmyk():
+        image = tf.io.decode_jpeg(contents, 3, dct_method="INTEGER_ACCURATE")
+        return _in_strips(_grey, image, 1)
+
+    with _after(_check_pixels(height, width, max_pixels)):
+        if channels == 3:
+            return plain()
+        return tf.cond(stored == 4, grey_of_cmyk, plain)
+
+
+def _decode_png(contents, channels, max_pixels):
     """What is transparent, on white."""
-    pixels = tf.cast(tf.io.decode_png(contents, 4), tf.int32)
-    colors, alpha = pixels[..., :3], pixels[..., 3:]
+    head = tf.concat(
+        [
+            _numbers(tf.strings.substr(contents, 12, 13)),
+            tf.zeros([13], "int32"),
+        ],
+        0,
+    )
+    is_head = tf.reduce_all(head[:4] == tuple(b"IHDR"))
+    powers = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
+    width, height = (
+        tf.reduce_sum(tf.cast(head[at : at + 4], tf.int64) * powers)
+        for at in (4, 8)
+    )
+    whole = tf.debugging.Assert(is_head, ["The PNG file is damaged."])
+    with _after(whole), _after(_check_pixels(height, width, max_pixels)):
+        pixels = tf.io.decode_png(contents, 4)
+    alpha = pixels[..., 3]
     # To pixels of less than 8 bits without alpha TensorFlow adds one of as
     # many bits.
-    bits = _numbers(tf.strings.substr(contents, 24, 1))[0]
-    added = tf.where(bits < 8, tf.bitwise.left_shift(1, bits) - 1, 255)
+    bits = head[12]
+    added = tf.where(bits < 8, tf.bitwise.left_shift(1, bits % 8) - 1, 255)
+    added = tf.cast(added, tf.uint8)
 
     def opaque():
         if channels == 3:
-            return colors
-        return tf.cast(tf.io.decode_png(contents, 1), tf.int32)
+            return pixels[..., :3]
+        return tf.io.decode_png(contents, 1)
 
-    def on_white():
+    def on_white(part):
+        part = tf.cast(part, tf.int32)
+        colors, alpha = part[..., :3], part[..., 3:]
         mixed = (colors * alpha + 255 * (255 - alpha) + 127) // 255
-        if channels == 3:
-            return mixed
-        # Grey as Pillow makes it, of ITU-R 601-2.
-        red, green, blue = tf.split(mixed, 3, axis=-1)
-        return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) // 65536
+        return mixed if channels == 3 else _grey(mixed)
 
-    image = tf.cond(
+    return tf.cond(
         tf.reduce_all(alpha == 255) | tf.reduce_all(alpha == added),
         opaque,
-        on_white,
+        lambda: _in_strips(on_white, pixels, channels),
     )
-    return tf.cast(image, tf.uint8)
+
+
+def _grey(colors):
+    """Grey as Pillow makes it, of ITU-R 601-2."""
+    red, green, blue = tf.split(tf.cast(colors, tf.int32), 3, axis=-1)
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) // 65536
+
+
+def _in_strips(function, image, channels):
+    """A function of pixels, of a few rows at a time; uint8."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    rows = tf.maximum(_STRIP // tf.maximum(width, 1), 1)
+    count = (height + rows - 1) // rows
+    strips = tf.TensorArray(
+        tf.uint8,
+        count,
+        infer_shape=False,
+        element_shape=(None, None, channels),
+    )
+    _, strips = tf.while_loop(
+        lambda index, strips: index < count,
+        lambda index, strips: (
+            index + 1,
+            strips.write(
+                index,
+                tf.cast(
+                    function(image[index * rows : (index + 1) * rows]),
+                    tf.uint8,
+                ),
+            ),
+        ),
+        (0, strips),
+        parallel_iterations=1,
+    )
+    return strips.concat()
 
 
 def _numbers(contents):

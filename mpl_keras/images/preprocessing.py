@@ -24,6 +24,7 @@ class ImagePreprocessing:
             centre is cropped; by default `image_size`.
         scale: What 8-bit values are multiplied with: 1 where networks take
             [0, 255], 1/255 for [0, 1].
+        max_pixels: Of a picture in a file; what has more is not decoded.
 
     Example:
     >>> prepare = ImagePreprocessing((8, 8), channels=1, scale=1 / 255)
@@ -35,6 +36,7 @@ class ImagePreprocessing:
     channels: int
     canvas_size: tuple[int, int] | None = None
     scale: float = 1.0
+    max_pixels: int = reading.MAX_PIXELS
 
     def __post_init__(self):
         """Raises for sizes that no image has."""
@@ -58,6 +60,7 @@ class ImagePreprocessing:
             )
         arguments.choice("channels", self.channels, (1, 3))
         arguments.number("scale", self.scale, above=0)
+        arguments.integer("max_pixels", self.max_pixels, 1)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -90,14 +93,15 @@ class ImagePreprocessing:
         """Decodes PNG and JPEG files, and brings them to the canvas.
 
         Args:
-            files: Contents of the files, strings [N].
+            files: Contents of the files, strings [N]. What has more than
+                `max_pixels` raises, when it runs.
 
         Returns:
             uint8, [N, *canvas_size, channels].
         """
 
         def load(contents):
-            image = decoding.decode(contents, self.channels)
+            image = decoding.decode(contents, self.channels, self.max_pixels)
             return reading.cover(image, *self.canvas_size)
 
         shape = (*self.canvas_size, self.channels)

@@ -4,15 +4,28 @@ What Pillow reads is what counts as an image. TensorFlow decodes it in the data
 pipeline, where it does so exactly; Pillow does where TensorFlow does not.
 """
 
+import contextlib
 import io
+import threading
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+# Of one picture, where nobody asks for more: where Pillow begins to warn.
+MAX_PIXELS = 89_478_485
+# Pictures above this are decoded one after another.
+LARGE = 4_000_000
+PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 _ORIENTATION = 0x112  # the EXIF tag
+_WITH_EXIF = ("JPEG", "MPO")  # as far as pictures are turned by it
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
+# Markers of a JPEG: of its frames, which say the size; and those without a
+# length.
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_ALONE = {0x01, *range(0xD0, 0xD9)}
+_one_large = threading.Lock()
 
 
 class Header(NamedTuple):
@@ -22,8 +35,8 @@ class Header(NamedTuple):
         size: (height, width) in pixels.
         grey: Whether it has no colours.
         special: Whether Pillow must decode it: TensorFlow reads the palette of
-            a BMP as grey levels, shows what transparency hides, and does not
-            turn a phone's pictures upright.
+            a BMP as grey levels, shows what transparency hides, does not turn
+            a phone's pictures upright, and makes no grey of CMYK.
         remark: What is unusual and how it is handled, or "".
     """
 
@@ -33,14 +46,15 @@ class Header(NamedTuple):
     remark: str
 
 
-def inspect(contents: bytes) -> Header:
+def inspect(contents: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     """Reads the header of an image file.
 
     Args:
         contents: All bytes of the file.
+        max_pixels: How many it may have. No pixel is decoded to know it.
 
     Raises:
-        ValueError: If it is none of `FORMATS`.
+        ValueError: If it is none of `FORMATS`, or has more pixels.
 
     Example:
     >>> file = io.BytesIO()
@@ -51,13 +65,15 @@ def inspect(contents: bytes) -> Header:
     if not contents:
         raise ValueError("is empty (zero bytes)")
     try:
-        image = _pillow().Image.open(io.BytesIO(contents))
+        image = _open(contents)
+        size = image.height, image.width
         frames = getattr(image, "n_frames", 1)
-        # Of other files Pillow would decode all pixels to know it.
-        exif = image.getexif() if image.format in ("JPEG", "MPO") else {}
-        turned = exif.get(_ORIENTATION, 1) in range(2, 9)
+        turned = _turn(image) != 1
+    except _pillow().Image.DecompressionBombError as error:
+        raise ValueError(f"has too many pixels: {error}") from error
     except Exception as error:
         raise ValueError("is not an image, or is damaged") from error
+    check_pixels(size, max_pixels)
     # Phones write several JPEGs into one file, the picture first.
     form = "JPEG" if image.format == "MPO" else image.format
     if form not in FORMATS:
@@ -75,14 +91,91 @@ def inspect(contents: bytes) -> Header:
         remarks.append("palette: converted to RGB")
     if turned:
         remarks.append("lying on its side: turned upright, as its EXIF says")
-    special = form in ("BMP", "GIF") or _has_alpha(image) or turned
-    size = image.height, image.width
+    special = (
+        form in ("BMP", "GIF")
+        or _has_alpha(image)
+        or turned
+        or image.mode == "CMYK"
+    )
     if special:
         try:
             size = _decode_with_pillow(contents, 3).shape[:2]
         except Exception as error:
             raise ValueError("is damaged or truncated") from error
     return Header(size, image.mode in _GREY, special, "; ".join(remarks))
+
+
+def stated_size(contents: bytes) -> tuple[int, int] | None:
+    """(height, width) as the first bytes of a file say, or None.
+
+    It costs next to nothing, and says nothing about the rest of the file.
+
+    Args:
+        contents: Of a PNG, JPEG, BMP or GIF file.
+
+    Example:
+    >>> file = io.BytesIO()
+    >>> _pillow().Image.new("RGB", (5, 4)).save(file, "JPEG")
+    >>> stated_size(file.getvalue())
+    (4, 5)
+    """
+    if contents[:3] == JPEG:
+        return _jpeg_size(contents)
+    if contents[:8] == PNG and contents[12:16] == b"IHDR":
+        width, height = contents[16:20], contents[20:24]
+        return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+    places = None
+    if contents[:4] == b"GIF8":
+        places = (8, 10), (6, 8)
+    elif contents[:2] == b"BM":
+        old = contents[14:18] == b"\x0c\0\0\0"
+        places = ((20, 22), (18, 20)) if old else ((22, 26), (18, 22))
+    if places is None:
+        return None
+    height, width = (
+        int.from_bytes(contents[a:b], "little", signed=b - a == 4)
+        for a, b in places
+    )
+    return abs(height), abs(width)  # of a BMP from top to bottom it is negative
+
+
+def _jpeg_size(contents):
+    """Of the first frame; None where the markers do not follow each other."""
+    at = 2
+    while contents[at : at + 1] == b"\xff" and at + 9 <= len(contents):
+        marker = contents[at + 1]
+        if marker in _FRAMES:
+            height, width = contents[at + 5 : at + 7], contents[at + 7 : at + 9]
+            return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+        if marker == 0xFF:  # what fills up
+            at += 1
+        elif marker in _ALONE:
+            at += 2
+        else:
+            at += 2 + int.from_bytes(contents[at + 2 : at + 4], "big")
+    return None
+
+
+def check_pixels(size: tuple[int, int], max_pixels: int) -> None:
+    """Raises ValueError if a picture has more pixels than it may.
+
+    Args:
+        size: (height, width).
+        max_pixels: The limit.
+
+    Example:
+    >>> check_pixels((20000, 30000), 90_000_000)
+    Traceback (most recent call last):
+    ...
+    ValueError: has too many pixels, 30,000 x 20,000: more than `max_pixels`, \
+90,000,000
+    """
+    height, width = size
+    if height * width > max_pixels:
+        raise ValueError(
+            f"has too many pixels, {width:,} x {height:,}: more than "
+            f"`max_pixels`, {max_pixels:,}"
+        )
 
 
 def decode(contents: tf.Tensor, special: tf.Tensor, channels: int) -> tf.Tensor:
@@ -166,22 +259,76 @@ def cover(image: tf.Tensor, height: int, width: int) -> tf.Tensor:
     )
 
 
-def _decode_with_pillow(contents: bytes, channels: int) -> np.ndarray:
+def _open(contents):
+    """Pillow's image, not yet decoded, without Pillow's limit of pixels.
+
+    That limit is one for the whole process; ours is the caller's.
+    """
     image_module = _pillow().Image
-    image = image_module.open(io.BytesIO(contents))
-    image = _pillow().ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):
-        # Pillow would clip 16 bits to 8; the upper ones are kept.
-        deep = np.asarray(image).astype(int)
-        clear = deep == image.info.get("transparency", -1)
-        upper = np.where(clear, 255, deep >> 8).astype(np.uint8)
-        image = image_module.fromarray(upper)
-    if _has_alpha(image):
-        image = image.convert("RGBA")
-        white = image_module.new("RGBA", image.size, "white")
-        image = image_module.alpha_composite(white, image)
-    image = image.convert("L" if channels == 1 else "RGB")
-    return np.asarray(image, np.uint8).reshape(*image.size[::-1], channels)
+    image_module.preinit()
+    for form in FORMATS:
+        make, accepts = image_module.OPEN[form]
+        if accepts(contents[:16]):
+            return make(io.BytesIO(contents), "")
+    return image_module.open(io.BytesIO(contents))
+
+
+def _decode_with_pillow(contents: bytes, channels: int) -> np.ndarray:
+    image = _open(contents)
+    large = image.width * image.height > LARGE
+    with _one_large if large else contextlib.nullcontext():
+        if image.format in _WITH_EXIF:
+            image = _jpeg(image, contents, channels)
+            image = _pillow().ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):
+            image = _upper_bits(image)
+        if _has_alpha(image):
+            image = _on_white(image)
+        image = image.convert("L" if channels == 1 else "RGB")
+        return np.asarray(image, np.uint8).reshape(*image.size[::-1], channels)
+
+
+def _turn(image):
+    """What a JPEG's EXIF says, 1 to 8; Pillow would ask its XMP, too."""
+    if image.format not in _WITH_EXIF:
+        return 1
+    exif = _pillow().Image.Exif()
+    try:
+        exif.load(image.info.get("exif", b""))
+        turn = exif.get(_ORIENTATION, 1)
+    except Exception:  # of many kinds; the picture may be whole
+        return 1
+    return turn if turn in range(2, 9) else 1
+
+
+def _jpeg(image, contents, channels):
+    """Decoded by TensorFlow: as in graphs, where there is nothing else."""
+    turn = _turn(image)
+    if image.mode == "CMYK":
+        channels = 3  # of which Pillow makes grey
+    pixels = tf.io.decode_jpeg(
+        contents, channels, dct_method="INTEGER_ACCURATE"
+    ).numpy()
+    image = _pillow().Image.fromarray(
+        pixels if channels == 3 else pixels[..., 0]
+    )
+    image.getexif()[_ORIENTATION] = turn
+    return image
+
+
+def _upper_bits(image):
+    """Of 16 bits, which Pillow would clip to 8."""
+    deep = np.asarray(image)
+    clear = deep == image.info.get("transparency", -1)
+    upper = np.where(clear, np.uint8(255), (deep >> 8).astype(np.uint8))
+    return _pillow().Image.fromarray(upper)
+
+
+def _on_white(image):
+    image_module = _pillow().Image
+    image = image.convert("RGBA")
+    white = image_module.new("RGBA", image.size, "white")
+    return image_module.alpha_composite(white, image)
 
 
 def _has_alpha(image) -> bool:

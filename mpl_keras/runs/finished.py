@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from mpl_keras import datasets, export, files
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export.formats import check_format, suffix
 from mpl_keras.runs import results
@@ -105,11 +105,12 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
                 verbose=verbose,
                 **self.settings["data_options"],
             )
-        if list(data.class_names) != self.settings["class_names"]:
+        given, expected = list(data.class_names), self.settings["class_names"]
+        if given != expected:
             raise ArgumentError(
                 "dataset",
-                f"have the classes of the run, {self.settings['class_names']}",
-                str(list(data.class_names)),
+                f"have the classes of the run, {names.quoted(expected, given)}",
+                names.quoted(given, expected),
             )
         return data
 
@@ -177,7 +178,8 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
                 continue
             if verbose:
                 told = f"{format}, {checks[target]}"
-                print(f"wrote {target} and {target}.md: {told}")
+                shown = names.printable(target)
+                print(f"wrote {shown} and {shown}.md: {told}")
         if failed:
             raise ValueError(f"not written: {'; '.join(failed)}")
         return checks

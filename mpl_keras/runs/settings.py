@@ -16,7 +16,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNREADABLE = ("error", "leave_out")
 # What may differ where a training goes on: how it is done, not what.
 _HOW = (
-    *("data_dir", "download", "unreadable", "backup_every", "strategy"),
+    *("data_dir", "download", "unreadable", "max_pixels"),
+    *("backup_every", "strategy"),
     *("virtual_devices", "steps_per_execution", "jit_compile"),
     *("deterministic", "tensorboard", "report"),
 )
@@ -47,6 +48,8 @@ class Settings:
         precision: In which networks compute.
         unreadable: What to do about files that cannot be read: "error" or
             "leave_out".
+        max_pixels: How many a picture in a folder may have, or None for the
+            default of `datasets.from_folder`.
         data_dir: Folder of TensorFlow Datasets, or None for its own default.
         download: Whether to download and prepare the data set if need be.
         backup_every: Steps between backups; None is those between evaluations.
@@ -79,6 +82,7 @@ class Settings:
     evaluate_every: int | None = None
     precision: str = "float32"
     unreadable: str = "error"
+    max_pixels: int | None = None
     data_dir: str | None = None
     download: bool = False
     backup_every: int | None = None
@@ -100,7 +104,8 @@ class Settings:
         arguments.number(
             "validation_fraction", self.validation_fraction, 0, below=1
         )
-        for name in ("evaluate_every", "backup_every", "virtual_devices"):
+        counts = ("evaluate_every", "backup_every", "virtual_devices")
+        for name in (*counts, "max_pixels"):
             if getattr(self, name) is not None:
                 arguments.integer(name, getattr(self, name), 1)
         arguments.integer("steps_per_execution", self.steps_per_execution, 1)
@@ -141,13 +146,16 @@ class Settings:
         num_labeled = self.changes.get("num_labeled")
         if not folder:  # of a folder by default all that are sorted
             num_labeled = self.given("num_labeled")
-        return {
+        options = {
             "num_labeled": num_labeled,
             "image_size": self.given("image_size"),
             "seed": self.seed,
             "validation_fraction": self.validation_fraction,
             "labeled_in_unlabeled": self.labeled_in_unlabeled,
         }
+        if self.max_pixels is not None:
+            options["max_pixels"] = self.max_pixels
+        return options
 
     def record(self, recipe: recipes.Recipe, data: Any) -> dict[str, Any]:
         """All that a run which goes on must have in common with this one.

@@ -24,6 +24,7 @@ from mpl_keras import (
 )
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.checks.names import printable
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.folder import RunFolder
@@ -311,7 +312,7 @@ class Training:
             if batches is not None
         ]
         shape = " x ".join(str(n) for n in data.preprocessing.input_shape)
-        names = ", ".join(data.class_names[:8])
+        names = ", ".join(map(printable, data.class_names[:8]))
         told = f", feedback {recipe.feedback}" if model.method == "mpl" else ""
         lines = {
             "images": f"{len(data.labeled[1]):,} labeled, "

@@ -3,11 +3,16 @@
 import csv
 import os
 import pathlib
+import subprocess
+import sys
 
 import keras
+import numpy as np
+import PIL.Image
 import pytest
 import scripts
 
+from mpl_keras import datasets
 from mpl_keras.commands.predict import COMMAND
 from mpl_keras.export import write
 
@@ -119,6 +124,48 @@ def test_what_is_no_file_is_noted(classifier_file, tmp_path, capsys):
     assert "must hold image files" in said.err
     assert said.out.startswith("note: ")
     assert "a.png is a link that leaves the folder" in said.out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/status"), reason="it says what memory was"
+)
+def test_memory_of_a_picture_that_nobody_asked_for(tmp_path, capsys):
+    """20,000 x 20,000 pixels in 48 KB, beside 100 pictures."""
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        noise = rng.integers(0, 256, (64, 64, 3), np.uint8)
+        PIL.Image.fromarray(noise).save(folder / f"{number}.png")
+    PIL.Image.new("1", (20000, 20000)).save(folder / "huge.png")
+    x = np.zeros((4, 32, 32, 3), "uint8")
+    data = datasets.from_arrays(x[:2], [0, 1], x[2:])
+    layers = [keras.Input((32, 32, 3)), keras.layers.Flatten()]
+    net = keras.Sequential([*layers, keras.layers.Dense(2)])
+    write.write_classifier(net, tmp_path / "model", data)
+    code = f"""
+from mpl_keras.commands.main import main
+main(["", "predict", "{tmp_path}/model", "{folder}",
+      "--output={tmp_path}/p.csv"])
+status = dict(line.split(":") for line in open("/proc/self/status"))
+print("peak", status["VmHWM"].split()[0])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(scripts.ROOT)},
+    )
+    assert done.returncode == 0, done.stderr
+    peak = int(done.stdout.split()[-1]) / 2**20  # GB
+    with capsys.disabled():
+        print(f"peak resident memory: {peak:.2f} GB")
+    assert peak < 1.5
+    with open(tmp_path / "p.csv", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert "too many pixels, 20,000 x 20,000" in rows.pop("huge.png")["error"]
+    assert len(rows) == 100 and all(row["class"] for row in rows.values())
 
 
 def test_help(capsys):

@@ -46,7 +46,7 @@ def test_pictures_of_a_folder_and_photographs(tmp_path, monkeypatch, capsys):
         (["--output=no/a.png"], "and there is no folder no"),
         (["--folder=no"], "--folder must be a folder. Received: --folder=no"),
         (["--folder=empty"], "--folder must hold files that end in"),
-        (["--folder=bad"], "bad/a.png cannot be read as an image"),
+        (["--folder=bad"], "bad/a.png is not an image, or is damaged"),
         (["--views=digits", "--size=9"], "--views must be without --folder"),
         (["--size=500"], "--size must be an integer >= 1 and <= 419"),
     ],

@@ -97,10 +97,9 @@ def test_kept_out_means_disjoint(root):
     )
     inside = load(root)
     outside = load(root, labeled_in_unlabeled=False)
-    # The copy in another format is another file; the twin is the same one.
-    assert len(inside.unlabeled) == 6 + 6 + 1
-    assert len(outside.unlabeled) == 6 + 1
-    assert PIXELS[1].tobytes() not in rows(outside.unlabeled)
+    assert len(inside.unlabeled) == 6 + 6
+    assert len(outside.unlabeled) == 6
+    assert not rows(outside.unlabeled) & rows(outside.labeled[0])
 
 
 def test_some_labels_become_unlabeled(root):
@@ -134,26 +133,77 @@ def test_a_validation_folder(root):
         load(root, validation_fraction=0.3)
 
 
-def test_test_pictures_are_left_out_of_training(root):
-    twin = root / "unlabeled/other name.png"
-    twin.write_bytes((root / "test/cat/t.png").read_bytes())
+# What is the same picture.
+
+
+def saved_again(path, target, form="PNG", mode=None, **options):
+    """The same pixels in other bytes."""
+    image = Image.open(path)
+    image = image.convert(mode) if mode else image
+    target.parent.mkdir(parents=True, exist_ok=True)
+    image.save(target, form, **options)
+
+
+SAME = {
+    "bytes": {},
+    "level": {"compress_level": 0},
+    "bmp": {"form": "BMP"},
+    "alpha": {"mode": "RGBA"},
+    "text": {"dpi": (300, 300)},
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*transparent")
+@pytest.mark.parametrize("change", SAME)
+def test_test_pictures_are_left_out_of_training(root, change):
+    source, twin = root / "test/cat/t.png", root / "unlabeled/other name.png"
+    if change == "bytes":
+        twin.write_bytes(source.read_bytes())
+    else:
+        saved_again(source, twin, **SAME[change])
+        assert twin.read_bytes() != source.read_bytes()
     with pytest.warns(UserWarning, match="other name.png.* left out"):
         found = folders.from_folder(root, views=VIEWS)
     assert PIXELS[12].tobytes() not in rows(found.unlabeled)
     assert len(found.unlabeled) == 12
 
 
+def test_a_palette_and_grey_levels_are_the_same_picture(root):
+    grey = np.arange(64, dtype="uint8").reshape(8, 8)
+    write(root / "test/cat/grey.png", grey)
+    saved_again(root / "test/cat/grey.png", root / "unlabeled/g.gif", "GIF")
+    saved_again(
+        root / "test/cat/grey.png", root / "unlabeled/c.png", mode="RGB"
+    )
+    with pytest.warns(UserWarning, match="2 files of the unlabeled"):
+        folders.from_folder(root, views=VIEWS)
+
+
+@pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize(
     ("source", "target", "message"),
     [
         ("test/cat/t.png", "labeled/cat/t.png", "`labeled` and `test`.* same"),
         ("labeled/cat/1.png", "labeled/dög ß/9.png", "in one class.* same"),
+        ("test/cat/t.png", "test/dög ß/9.png", "in one class.* same"),
     ],
 )
-def test_contradictions(root, source, target, message):
-    (root / target).write_bytes((root / source).read_bytes())
+def test_contradictions(root, source, target, message, again):
+    if again:
+        saved_again(root / source, root / target, compress_level=0)
+    else:
+        (root / target).write_bytes((root / source).read_bytes())
     with pytest.raises(ValueError, match=message):
         load(root)
+
+
+def test_turned_pixels_are_another_picture(root):
+    for name, pixels in (("cat", PIXELS[20]), ("dög ß", PIXELS[20][::-1])):
+        write(root / f"labeled/{name}/turned.png", pixels)
+    line = PIXELS[21].reshape(1, 64, 3)
+    write(root / "labeled/cat/line.png", line)
+    write(root / "labeled/dög ß/line.png", line.reshape(64, 1, 3))
+    assert len(load(root).labeled[1]) == 10
 
 
 def test_sizes_and_channels(tmp_path):
@@ -241,6 +291,24 @@ def test_unreadable_files_are_listed(damaged):
         "page.tif is TIFF, not one of PNG, JPEG, BMP, GIF",
     ):
         assert line in text, text
+
+
+def test_too_many_pixels(root):
+    write(root / "unlabeled/large.png", np.zeros((9, 8, 3), "uint8"))
+    with pytest.raises(
+        ValueError, match="large.png has too many pixels, 8 x 9"
+    ):
+        load(root, max_pixels=71)
+    with pytest.warns(UserWarning, match="too many pixels"):
+        found = folders.from_folder(
+            root, views=VIEWS, max_pixels=71, unreadable="leave_out"
+        )
+    assert len(found.unlabeled) == 12
+    # What is exported takes no more.
+    assert found.preprocessing.max_pixels == 71
+    assert len(datasets.images(str(root), max_pixels=72).unlabeled) == 13
+    with pytest.raises(ValueError, match="`max_pixels` must be .*=0"):
+        load(root, max_pixels=0)
 
 
 def test_unreadable_files_are_left_out_if_asked(damaged):
@@ -356,6 +424,50 @@ def test_names_need_not_be_utf8(root):
     found = load(root)
     assert PIXELS[6].tobytes() in rows(found.unlabeled)
     assert os.fsdecode(name) in found.unlabeled.paths
+
+
+CODES = "\x1b[31m\nfake: line"
+
+
+def test_codes_in_names_reach_nobody(root):
+    name = f"{CODES}.jpg"
+    Image.fromarray(PIXELS[34]).convert("CMYK").save(root / "unlabeled" / name)
+    with pytest.warns(UserWarning) as caught:
+        folders.from_folder(root, views=VIEWS)
+    (root / "unlabeled" / name).write_bytes(b"")
+    (root / f"odd {CODES}").mkdir()
+    with pytest.warns(UserWarning) as more, pytest.raises(ValueError) as error:
+        folders.from_folder(root, views=VIEWS)
+    said = [str(warning.message) for warning in [*caught, *more]]
+    assert len(said) == 2
+    for text in (*said, str(error.value)):
+        assert r"\x1b[31m\nfake" in text
+        assert "\x1b" not in text and "\nfake" not in text
+
+
+def test_names_that_print_alike(root):
+    one, other = "caf\xe9", "cafe\u0301"
+    (root / "labeled/cat").rename(root / "labeled" / one)
+    (root / "test/cat").rename(root / "test" / other)
+    with pytest.raises(ValueError, match="form of Unicode") as error:
+        load(root)
+    assert r"'caf\xe9'" in str(error.value)
+    assert r"'cafe\u0301'" in str(error.value)
+    (root / "test" / other).rename(root / "test" / one)
+    (root / f"labeled/{one}/0.png").rename(root / f"labeled/{one}/{one}.png")
+    # In one class, of the test's and of the labeled ones: the same picture.
+    saved_again(
+        root / f"labeled/{one}/{one}.png", root / f"test/{one}/{other}.png"
+    )
+    with pytest.raises(ValueError, match="labeled/café/café.png"):
+        load(root)
+    (root / f"test/{one}/{other}.png").unlink()
+    saved_again(
+        root / f"labeled/{one}/{one}.png", root / f"labeled/{other}/{one}.png"
+    )
+    with pytest.raises(ValueError, match="differ in more than") as error:
+        load(root)
+    assert r"['cafe\u0301', 'caf\xe9']" in str(error.value)
 
 
 def test_the_order_is_not_that_of_the_file_system(root, monkeypatch):

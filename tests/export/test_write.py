@@ -16,7 +16,7 @@ import tensorflow as tf
 import mpl_keras
 from mpl_keras import datasets
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
-from mpl_keras.export import formats, loading, write
+from mpl_keras.export import formats, loading, runtimes, write
 
 PATHS = {
     "tf_saved_model": "student",
@@ -420,6 +420,84 @@ def test_what_cannot_be_run_is_not_kept(trained, data, tmp_path, monkeypatch):
             trained, tmp_path / "a.keras", data, format="keras"
         )
     assert os.listdir(tmp_path) == []
+
+
+def make_zeros():
+    """Of 8 bits that LiteRT cannot prepare: a sum that is always 0."""
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Conv2D(4, 3, padding="same")(inputs)
+    inverse = keras.layers.Conv2D(4, 1, use_bias=False)
+    x = keras.layers.Add()([x, inverse(x)])
+    inverse.set_weights([-np.eye(4)[np.newaxis, np.newaxis]])
+    x = keras.layers.Flatten()(x)
+    return keras.Model(inputs, keras.layers.Dense(10)(x))
+
+
+def test_what_ends_its_process_does_not_end_ours(data, tmp_path):
+    with pytest.raises(
+        ValueError, match="litert_int8 cannot be run.*process.*SIGABRT"
+    ):
+        write.write_classifier(
+            make_zeros(), tmp_path / "a.tflite", data, format="litert_int8"
+        )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("format", ["litert", "litert_int8", "onnx"])
+def test_what_is_no_file_of_the_format_is_named(
+    format, trained, data, tmp_path, monkeypatch
+):
+    def write_text(network, path, *_, **__):
+        with open(path, "w") as file:
+            file.write("no network")
+
+    monkeypatch.setitem(formats.WRITERS, format, write_text)
+    with pytest.raises(ValueError, match=f"as {format} cannot be run"):
+        write.write_classifier(
+            trained, tmp_path / PATHS[format], data, format=format
+        )
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("os.abort()", "by SIGABRT"),
+        ("os.kill(os.getpid(), 9)", "by SIGKILL"),
+        ("import ctypes; ctypes.string_at(0)", "by SIGSEGV"),
+        ("raise MemoryError('too large')", "MemoryError: too large"),
+        ("sys.exit(3)", "exit 3"),
+    ],
+)
+def test_how_a_process_ended(code, message, tmp_path, monkeypatch):
+    script = tmp_path / "script.py"
+    script.write_text(f"import os, sys\n{code}\n")
+    monkeypatch.setattr(runtimes, "__file__", str(script))
+    images = np.zeros((1, 8, 8, 1), "uint8")
+    with pytest.raises(RuntimeError, match=message):
+        runtimes.run_apart("litert", "a.tflite", images)
+
+
+def test_files_as_a_server_gets_them(exported):
+    """CMYK in grey; too many pixels; neither PNG nor JPEG."""
+    model = tf.saved_model.load(exported / "student")
+    serve = model.signatures["serve_files"]
+    file = io.BytesIO()
+    ramp = np.arange(0, 256, 4, np.uint8).reshape(8, 8)
+    image = PIL.Image.fromarray(ramp).convert("RGB").convert("CMYK")
+    image.save(file, "JPEG", quality=100)
+    given = serve(image_bytes=tf.constant([file.getvalue()]))
+    given = given["probabilities"]
+    grey = PIL.Image.open(file).convert("RGB").convert("L")
+    pixels = np.asarray(grey)[np.newaxis, ..., np.newaxis]
+    expected = model.signatures["serving_default"](images=tf.constant(pixels))
+    np.testing.assert_allclose(given, expected["probabilities"], atol=1e-3)
+    huge = bytearray(tf.io.encode_png(pixels[0]).numpy())
+    huge[16:24] = (20000).to_bytes(4, "big") * 2
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Too many pixels"):
+        serve(image_bytes=tf.constant([bytes(huge)]))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither PNG nor"):
+        serve(image_bytes=tf.constant([b"GIF89a" + bytes(50)]))
 
 
 def test_what_is_no_classifier(trained, tmp_path):

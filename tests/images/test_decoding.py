@@ -26,6 +26,9 @@ def palette(colors, **options):
 
 COLORS = PIL.Image.fromarray(NOISE[..., :3])
 GREY = PIL.Image.fromarray(NOISE[..., 0])
+TURNED = PIL.Image.Exif()
+TURNED[0x0112] = 6
+PRINTED = PIL.Image.fromarray(RAMP).convert("RGB").convert("CMYK")
 DEEP = PIL.Image.fromarray(NOISE[..., 0].astype(np.uint16) * 256 + 7)
 FILES = {
     "alpha": encoded(PIL.Image.fromarray(NOISE)),
@@ -47,6 +50,17 @@ FILES = {
     "4 colours, one clear": palette(4, transparency=1),
     "256 colours, one clear": palette(256, transparency=3),
     "jpeg": encoded(PIL.Image.fromarray(RAMP).convert("RGB"), "JPEG"),
+    "cmyk": encoded(PRINTED, "JPEG"),
+    "cmyk of noise": encoded(
+        PIL.Image.frombytes("CMYK", (9, 13), NOISE), "JPEG"
+    ),
+    "cmyk on its side": encoded(PRINTED, "JPEG", exif=TURNED),
+    "what only XMP turns": encoded(
+        PIL.Image.fromarray(RAMP), "JPEG", xmp=b'<a tiff:Orientation="6"/>'
+    ),
+    "alpha, and a word on turning": encoded(
+        PIL.Image.fromarray(NOISE), exif=TURNED
+    ),
 }
 
 
