@@ -271,7 +271,7 @@ class _Cells:
         self.numbers = numbers.to_numpy(np.float64)
         self.others = others.to_numpy(object, copy=True)
         # Of one block, where a frame of texts looks at column after column.
-        gone = type(frame)(self.others).isna().to_numpy(bool)
+        gone = type(frame)(self.others, dtype=object).isna().to_numpy(bool)
         self.gone = np.zeros(part.shape, bool)
         self.gone[:, self.plain] = np.isnan(self.numbers) | signs.are(
             self.numbers, missing
