@@ -14,6 +14,8 @@ from mpl_keras.datasets.semi_supervised_data import (
     from_arrays,
 )
 
+_EXAMPLES = 256
+
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TableData(SemiSupervisedData):
@@ -21,6 +23,8 @@ class TableData(SemiSupervisedData):
 
     Args:
         encoder: Makes features of a data frame with the same columns.
+        examples: Some training rows as they came, at most 256, without the
+            target; an export is compared on them.
 
     Example:
     >>> import pandas as pd
@@ -30,6 +34,7 @@ class TableData(SemiSupervisedData):
     """
 
     encoder: columns.TableEncoder | None = None
+    examples: Any = None
 
 
 def from_dataframe(
@@ -144,7 +149,12 @@ def from_dataframe(
         labeled_in_unlabeled=False,
     )
     views = views or _views(x[rows.training], encoder)
-    return TableData(**vars(data) | {"views": views, "encoder": encoder})
+    some = np.linspace(0, len(rows.training) - 1, _EXAMPLES).astype(int)
+    examples = frame.iloc[rows.training[np.unique(some)]][names].copy()
+    return TableData(
+        **vars(data)
+        | {"views": views, "encoder": encoder, "examples": examples}
+    )
 
 
 def _feature_names(frame, target, features) -> list:
