@@ -31,6 +31,7 @@ _UNSETTLED = (
 _OPAQUE = ("_thread", "absl", "keras", "tensorflow", "threading", "weakref")
 _PLAIN = (bool, int, float, str, bytes, type(None), np.generic)
 _DEEPEST = 8
+_CONTAINERS = dict, list, tuple
 _PART = 2**24  # bytes
 _FEW = 16  # values of an array that are shown
 
@@ -100,10 +101,12 @@ def described(value: Any) -> Any:
 
 
 def _described(value, within):
-    if len(within) > _DEEPEST or any(value is other for other in within):
-        return "..."
     if isinstance(value, _PLAIN):
         return _plain(value)
+    # Configurations are as deep as networks; objects of users have no end.
+    objects = sum(not isinstance(v, _CONTAINERS) for v in within)
+    if objects > _DEEPEST or any(value is other for other in within):
+        return "..."
     within = (*within, value)
     for kinds, describe in _KINDS:
         if isinstance(value, kinds):

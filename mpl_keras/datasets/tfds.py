@@ -179,7 +179,8 @@ class _RecordImages(sources.Source):
         if numbers is None:
             numbers = np.arange(len(self))
         total = settings.checksum(np.array([len(numbers), *self.shape[1:]]))
-        numbers = sources.spread(numbers, len(numbers), _COMPARED, _SAMPLE)
+        most = _COMPARED if self._records.is_local else 0
+        numbers = sources.spread(numbers, len(numbers), most, _SAMPLE)
         for start in range(0, len(numbers), _CHUNK):
             found = self._records.read(numbers[start : start + _CHUNK])
             total = settings.checksum(np.array(found, object), total)

@@ -377,6 +377,15 @@ def test_objects_of_two_processes_are_the_same():
     assert (told["self"], told["set"]) == ("...", ["a", "b"])
 
 
+def test_a_setting_deep_in_a_network_is_seen():
+    deep = [{"config": {"rate": rate}} for rate in (0.1, 0.2)]
+    for _ in range(20):
+        deep = [{"layers": [other]} for other in deep]
+    was, now = map(settings.described, deep)
+    (line,) = settings.differences(was, now, "model")
+    assert line.endswith("config.rate was 0.1, is 0.2")
+
+
 def test_a_changed_file_is_seen(tmp_path):
     for number in range(50):
         pixels = np.full((8, 8, 3), number, np.uint8)
