@@ -13,24 +13,20 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import warnings
-import zipfile
 from typing import Any
 
 from mpl_keras import files
 from mpl_keras.callbacks import backup_files
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import NotWritableError
 from mpl_keras.distribute import state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
 
 EXIT_PREEMPTED = workers.EXIT_RESTART
-
-# What reading a damaged file raises.
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
-
-_PREFIX, _SUFFIX = "backup-", ".npz"
 
 
 class Backup(FitCallback):
@@ -69,6 +65,8 @@ class Backup(FitCallback):
             written to, has not the space for two backups, or is locked by
             another training.
 
+    Files of other names in the folder are never touched.
+
     Example:
     >>> import tempfile
     >>> import keras
@@ -96,7 +94,7 @@ class Backup(FitCallback):
         minutes: float | None = None,
     ):
         super().__init__()
-        self.folder = os.fspath(folder)
+        self.folder = os.fsdecode(folder)
         self.every = every
         if minutes is not None:
             arguments.number("minutes", minutes, above=0)
@@ -112,24 +110,25 @@ class Backup(FitCallback):
         self._metrics = None  # as they were when the epoch's training ended
         self._preempted = False
         self._history = {}
+        self._damaged = set()  # paths of backups that were passed over
         self._lock = files.FolderLock(self.folder)
 
     def backups(self) -> list[tuple[int, str]]:
         """Steps and paths of the backups, the newest last."""
-        if not os.path.isdir(self.folder):
-            return []
-        names = sorted(
-            name
-            for name in os.listdir(self.folder)
-            if name.startswith(_PREFIX) and name.endswith(_SUFFIX)
+        try:
+            found = backup_files.find(self.folder)
+        except OSError as error:
+            raise self._unusable(error) from error
+        return [(step, path) for step, path, _ in found]
+
+    def _unusable(self, error):
+        """What the system says of the folder, as an error of ours."""
+        return NotWritableError(
+            "folder",
+            "be a folder that can be read and written to",
+            self.folder,
+            note=f", where the system says: {error.strerror or error}",
         )
-        return [
-            (
-                int(name[len(_PREFIX) : -len(_SUFFIX)]),
-                os.path.join(self.folder, name),
-            )
-            for name in names
-        ]
 
     # Before `fit`.
 
@@ -187,7 +186,10 @@ class Backup(FitCallback):
         for step, path in reversed(self.backups()):
             try:
                 arrays, meta = backup_files.read(path)
-            except _DAMAGE as error:
+            except PermissionError as error:
+                raise self._unusable(error) from error
+            except backup_files.DamagedBackupError as error:
+                self._damaged.add(path)
                 warnings.warn(
                     f"The backup {path} is damaged, the one before is tried: "
                     f"{error}",
@@ -207,20 +209,24 @@ class Backup(FitCallback):
 
     def _check_folder(self, size):
         """Locks it; raises unless two backups can be written there."""
-        os.makedirs(self.folder, exist_ok=True)
-        self._lock.acquire()
-        for name in os.listdir(self.folder):
-            if name.startswith("." + _PREFIX):  # half of one, left by a kill
-                os.remove(os.path.join(self.folder, name))
-        probe = os.path.join(self.folder, f".{_PREFIX}probe")
-        with open(probe, "wb"):
-            os.remove(probe)
-        free = shutil.disk_usage(self.folder).free
+        files.check_folder(self.folder, overwrite=True, argument="folder")
+        try:
+            os.makedirs(self.folder, exist_ok=True)
+            self._lock.acquire()
+            backup_files.remove_halves(self.folder)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+            free = shutil.disk_usage(self.folder).free
+        except arguments.ArgumentError:
+            raise
+        except OSError as error:
+            raise self._unusable(error) from error
         needed = 2 * size + 2**20
         if free < needed:
+            least, received = _megabytes(needed, free)
             raise OSError(
-                f"{self.folder} must have space for two backups, "
-                f"{needed / 2**20:.0f} MB. Received: {free / 2**20:.0f} MB"
+                f"`folder` must have space for two backups, {least} MB. "
+                f"Received: folder={self.folder}, with {received} MB"
             )
 
     # While `fit` runs.
@@ -347,9 +353,9 @@ class Backup(FitCallback):
             "fingerprint": self._fingerprint,
             "time": time.time(),
         }
-        name = f"{_PREFIX}{int(self.model.step.numpy()):012}{_SUFFIX}"
+        step = int(self.model.step.numpy())
         self._writer = threading.Thread(
-            target=self._write, args=(name, arrays, json.dumps(meta))
+            target=self._write, args=(step, arrays, json.dumps(meta))
         )
         self._writer.start()
 
@@ -358,18 +364,18 @@ class Backup(FitCallback):
             self._writer.join()
             self._writer = None
 
-    def _write(self, name, arrays, meta):
-        path = os.path.join(self.folder, name)
-        half = os.path.join(self.folder, f".{name}")
+    def _write(self, step, arrays, meta):
+        path = os.path.join(self.folder, backup_files.file_name(step))
+        half = os.path.join(self.folder, backup_files.half_name(step))
         try:
-            with open(half, "wb") as file:
-                backup_files.write(file, arrays, meta)
+            with open(half, "wb+") as file:
+                backup_files.write(file, arrays, meta, step)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(half, path)
             backup_files.sync_folder(self.folder)
-            for _, old in self.backups()[: -self.keep]:
-                os.remove(old)
+            self._damaged.discard(path)
+            self._remove_old()
         except OSError as error:
             if os.path.exists(half):
                 os.remove(half)
@@ -378,3 +384,25 @@ class Backup(FitCallback):
                 f"{error}",
                 stacklevel=2,
             )
+
+    def _remove_old(self):
+        """Keeps the newest, not counting what is damaged or not ours."""
+        own = [
+            (step, path)
+            for step, path, own in backup_files.find(self.folder)
+            if own
+        ]
+        whole = [entry for entry in own if entry[1] not in self._damaged]
+        oldest = min(whole[-self.keep :], default=(0, ""))[0]
+        for step, path in own:
+            if step < oldest:
+                os.remove(path)
+
+
+def _megabytes(needed, free):
+    """Two sizes as text, with as many digits as tell them apart."""
+    for digits in range(7):
+        texts = [f"{size / 2**20:.{digits}f}" for size in (needed, free)]
+        if texts[0] != texts[1]:
+            break
+    return texts

@@ -1,14 +1,100 @@
-"""What is in a backup: values of variables, and what training they are of."""
+"""What is in a backup: values of variables, and what training they are of.
 
+A backup is a `.npz` file, whose last bytes hold the step and a SHA-256 of all
+bytes before: whatever is damaged is seen before anything is believed.
+"""
+
+import hashlib
 import json
 import os
+import re
+import zipfile
 from typing import Any
 
 import numpy as np
 
+from mpl_keras.checks import settings
 from mpl_keras.distribute import state
 
 _META = "meta.json"
+_NAME = re.compile(r"backup-([0-9]{12}|[1-9][0-9]{12,17})\.npz")
+_HALF = re.compile(_NAME.pattern + r"\.half")
+# What a file of ours ends with, as the comment of its zip archive.
+_END = re.compile(rb"mpl_keras backup step=([0-9]{18}) sha256=([0-9a-f]{64})")
+_DIGEST = 64
+_END_LENGTH = len("mpl_keras backup step= sha256=") + 18 + _DIGEST
+_BLOCK = 2**20
+
+
+class DamagedBackupError(ValueError):
+    """A file is not, bit for bit, what was written.
+
+    Example:
+    >>> read("/dev/null")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.callbacks.backup_files.DamagedBackupError: of its 0 bytes the \
+last ones are not a backup's end
+    """
+
+
+def file_name(step: int) -> str:
+    """The name of the backup of a step.
+
+    Example:
+    >>> file_name(500)
+    'backup-000000000500.npz'
+    """
+    return f"backup-{step:012}.npz"
+
+
+def half_name(step: int) -> str:
+    """The name of a backup while it is written."""
+    return f".{file_name(step)}.half"
+
+
+def find(folder: str) -> list[tuple[int, str, bool]]:
+    """All backups of a folder, the newest last, by the steps that they hold.
+
+    Files of other names are the user's, those of a file manager's copy among
+    them.
+
+    Args:
+        folder: Need not exist.
+
+    Returns:
+        The step, the path, and whether the file is named as it was written: of
+        these alone are old ones removed.
+    """
+    found = []
+    for name in os.listdir(folder) if os.path.isdir(folder) else []:
+        path = os.path.join(folder, name)
+        parsed = _NAME.fullmatch(name)
+        if parsed and os.path.isfile(path):
+            named, held = int(parsed[1]), _step_of(path)
+            step = named if held is None else held
+            found.append((step, path, held == named))
+    return sorted(found)
+
+
+def remove_halves(folder: str) -> None:
+    """Removes halves of backups, left by a kill."""
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if name.startswith(".") and _HALF.fullmatch(name[1:]):
+            if os.path.isfile(path):
+                os.remove(path)
+
+
+def _step_of(path):
+    """The step that a file says it holds, or None."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-_END_LENGTH, os.SEEK_END)
+            parsed = _END.fullmatch(file.read())
+    except OSError:  # too short, or not to be read
+        return None
+    return parsed and int(parsed[1])
 
 
 def fingerprint(model, dataset, steps_per_epoch) -> dict[str, Any]:
@@ -26,60 +112,52 @@ def fingerprint(model, dataset, steps_per_epoch) -> dict[str, Any]:
     known["steps_per_epoch"] = steps_per_epoch
     known["shapes of the weights"] = [list(w.shape) for w in model.weights]
     for name, value in model.get_config().items():
-        known[name] = _nameless(value)
+        known[name] = settings.nameless(value)
+        own = getattr(model, name, None)
+        if hasattr(own, "get_config"):
+            known[f"class of {name}"] = _own_parts(own)
     for name, value in (model.get_compile_config() or {}).items():
         if "optimizer" in name:
-            known[name] = _nameless(value)
+            known[name] = settings.nameless(value)
+    known["metrics"] = [
+        settings.described(metric)
+        for group in model.metrics
+        for metric in getattr(group, "metrics", [group])
+    ]
+    known["state"] = [
+        [list(v.shape), str(v.dtype)] for v in state.state_variables(model)
+    ]
     known.pop("name", None)
-    return json.loads(json.dumps(known, default=str))
+    return json.loads(json.dumps(settings.described(known)))
 
 
-def _nameless(value):
-    """A configuration without names, which count up in a process."""
-    if isinstance(value, dict):
-        return {
-            key: _nameless(part)
-            for key, part in value.items()
-            if key not in _NAMES
-        }
-    if isinstance(value, (list, tuple)):
-        return [_nameless(part) for part in value]
-    return value
-
-
-_NAMES = (
-    "name",
-    "inbound_nodes",
-    "input_layers",
-    "output_layers",
-    "build_config",
-    "shared_object_id",
-)
+def _own_parts(value):
+    """What objects of users hold that their configurations need not tell."""
+    parts = [value]
+    if hasattr(value, "_flatten_layers"):
+        parts = state.layers_of(value)
+    return [
+        settings.described(part)
+        for part in parts
+        if not type(part).__module__.startswith(("keras", "mpl_keras"))
+    ]
 
 
 def check_same(saved, current, path) -> None:
     """Raises, with what differs, unless two fingerprints are the same."""
-    different = sorted(
-        name
-        for name in saved.keys() | current.keys()
-        if saved.get(name) != current.get(name)
-    )
-    if different:
-        lines = [
-            f"  {name} was {_short(saved.get(name))}, is "
-            f"{_short(current.get(name))}"
-            for name in different
-        ]
+    lines = [
+        f"  {line}"
+        for name in sorted(saved.keys() | current.keys())
+        for line in settings.differences(
+            saved.get(name), current.get(name), name
+        )
+    ]
+    if lines:
         raise ValueError(
             f"The backup {path} must be of this training. What differs:\n"
             + "\n".join(lines)
             + "\nChange it back, or back up into another folder."
         )
-
-
-def _short(value):
-    text = json.dumps(value)
-    return text if len(text) < 100 else text[:97] + "..."
 
 
 def _key(index):
@@ -120,28 +198,73 @@ def _storable(array):
     return array.view(np.uint16) if array.dtype.name == "bfloat16" else array
 
 
-def write(file, arrays, meta: str) -> None:
-    """Writes all of a backup to an open file."""
+def write(file, arrays, meta: str, step: int) -> None:
+    """Writes all of a backup to an open file, which can be read too."""
     parts = {_META: np.frombuffer(meta.encode(), np.uint8)}
     parts |= {_key(i): array for i, array in enumerate(arrays)}
     np.savez(file, **parts)
+    with zipfile.ZipFile(file, "a") as archive:
+        empty = "0" * _DIGEST
+        text = f"mpl_keras backup step={step:018} sha256={empty}"
+        archive.comment = text.encode()
+    size = file.seek(0, os.SEEK_END) - _DIGEST
+    digest = _digest(file, size)
+    file.seek(size)
+    file.write(digest)
 
 
-def read(path):
-    """All of a backup; its checksums are compared in reading."""
-    with np.load(path, allow_pickle=False) as file:
-        meta = json.loads(bytes(file[_META]).decode())
-        count = len(file.files) - 1
-        return [file[_key(i)] for i in range(count)], meta
+def _digest(file, size):
+    """SHA-256 of the first bytes of an open file, as text."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while size > 0:
+        block = file.read(min(_BLOCK, size))
+        if not block:
+            break
+        digest.update(block)
+        size -= len(block)
+    return digest.hexdigest().encode()
+
+
+def read(path) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """All of a backup.
+
+    Raises:
+        DamagedBackupError: The file is not, bit for bit, what was written.
+        PermissionError: It cannot be read by this user.
+    """
+    try:
+        with open(path, "rb") as file:
+            _check_whole(file)
+            file.seek(0)
+            return _parse(file)
+    except PermissionError:
+        raise
+    except OSError as error:  # as disks say it of blocks that are lost
+        raise DamagedBackupError(str(error)) from error
+
+
+def _check_whole(file):
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _END_LENGTH))
+    parsed = _END.fullmatch(file.read())
+    if not parsed:
+        raise DamagedBackupError(
+            f"of its {size:,} bytes the last ones are not a backup's end"
+        )
+    if _digest(file, size - _DIGEST) != parsed[2]:
+        raise DamagedBackupError("its SHA-256 is not that of what it holds")
+
+
+def _parse(file):
+    with np.load(file, allow_pickle=False) as archive:
+        meta = json.loads(bytes(archive[_META]).decode())
+        count = len(archive.files) - 1
+        return [archive[_key(i)] for i in range(count)], meta
 
 
 def restore(variables, arrays, metrics):
-    """The inverse of `_copies`; `metrics` are ids."""
-    if len(variables) != len(arrays):
-        raise ValueError(
-            f"The backup must hold {len(variables)} variables. Received: "
-            f"{len(arrays)}"
-        )
+    """The inverse of `copies`; `metrics` are ids."""
     for variable, array in zip(variables, arrays, strict=True):
         if id(variable) in metrics:
             state.assign_local_values(variable, array)

@@ -1,4 +1,4 @@
-"""`mpl-keras predict`: the pictures in a folder, classified into a table."""
+"""`mpl-keras predict`: pictures or rows, classified into a table."""
 
 import sys
 
@@ -18,7 +18,12 @@ MODEL is what `mpl-keras train` or `mpl-keras export` has written: a SavedModel,
 a .keras, .tflite or .onnx file, or the folder of a run, whose averaged student
 is taken. FOLDER may also be one image. The table has a row for each file, with
 the most probable class; a file that cannot be read, is no image, or has too
-many pixels, has its error there instead.""",
+many pixels, has its error there instead.
+
+    mpl-keras predict wine_classifier new.csv
+
+A classifier of tables takes a CSV file with the columns of the training table;
+columns besides are ignored, and a row that it cannot take has its error.""",
     ["MODEL", "FOLDER"],
 )
 _group = COMMAND.group("The table")
@@ -57,7 +62,7 @@ def predict(model: str, folder: str) -> None:
         )
     print(
         ("\r" if sys.stdout.isatty() else "")
-        + f"{counts.files:,} files in {counts.seconds:.1f} s "
+        + f"{counts.files:,} {counts.unit} in {counts.seconds:.1f} s "
         f"({counts.files / counts.seconds:,.0f} per second), "
         f"{counts.errors:,} with errors; wrote "
         f"{names.printable(flags.output)}"

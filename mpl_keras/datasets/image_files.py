@@ -1,11 +1,13 @@
 """Image files as examples that are read by their number."""
 
 import os
+import zlib
 
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, settings
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import sources
 from mpl_keras.images.reading import MAX_PIXELS, cover, decode
@@ -13,6 +15,8 @@ from mpl_keras.images.reading import MAX_PIXELS, cover, decode
 # Views of images that are not small are crops of a larger canvas: of 256 pixels
 # for 224, as for ImageNet.
 _CANVAS = 256 / 224
+# Bytes of files that are compared by a backup, and how many files of more.
+_COMPARED, _SAMPLE = 2**30, 1024
 
 
 def forms(
@@ -74,6 +78,23 @@ class ImageFiles(sources.Source):
     def paths(self) -> list[str]:
         """Of the files, in order."""
         return [os.fsdecode(path) for path in self._paths.numpy()]
+
+    def checksum(self, numbers=None):
+        """Of the files' names, sizes and bytes; of some of very many bytes."""
+        paths = self.paths
+        if numbers is not None:
+            paths = [paths[number] for number in numbers]
+        sizes = [os.path.getsize(path) for path in paths]
+        names = [os.fsencode(os.path.basename(path)) for path in paths]
+        total = settings.checksum(np.array(names, object))
+        total = settings.checksum(np.array([*sizes, *self.shape[1:]]), total)
+        few = sources.spread(
+            np.arange(len(paths)), sum(sizes), _COMPARED, _SAMPLE
+        )
+        for number in few:
+            with open(paths[number], "rb", buffering=0) as file:
+                total = zlib.crc32(file.read(), total)
+        return total
 
     def read(self, index):
         """Images of the files with these numbers."""

@@ -44,12 +44,12 @@ class Records:
 
     def __init__(self, parts: Sequence[Any]):
         names = [os.fspath(part.filename) for part in parts]
+        self._names = names
         self._array_records = None
         if any(".array_record" in os.path.basename(name) for name in names):
             self._array_records = _array_records(parts)
             self._size = len(self._array_records)
             return
-        self._names = names
         spans = []
         for number, part in enumerate(parts):
             starts, lengths = _index(names[number])
@@ -65,6 +65,11 @@ class Records:
     def __len__(self) -> int:
         """Number of records."""
         return self._size
+
+    @property
+    def is_local(self) -> bool:
+        """Whether they are files here, quickly read."""
+        return not any("://" in name for name in self._names)
 
     def read(self, numbers) -> list[bytes]:
         """The records with these numbers."""

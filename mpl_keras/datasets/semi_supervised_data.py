@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mpl_keras import augment
 from mpl_keras.checks import arguments, arrays
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import sources
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
@@ -133,6 +134,7 @@ def from_arrays(
     SemiSupervisedData(labeled=2, unlabeled=100, classes=2)
     """
     y = np.asarray(y_labeled)
+    _check_known(y, "y_labeled")
     num_classes, class_names = _classes(y, num_classes, class_names)
     x, y = arrays.pair(x_labeled, y, num_classes, "x_labeled", "y_labeled")
     _check_every_class(y, num_classes)
@@ -185,6 +187,20 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
             f"each class. Received: class_names={class_names}"
         )
     return num_classes, class_names
+
+
+def _check_known(y, argument):
+    """Raises where a label is NaN."""
+    gone = np.isnan(y) if np.issubdtype(y.dtype, np.floating) else y != y
+    gone = np.flatnonzero(np.atleast_1d(gone).reshape(len(y), -1).any(axis=1))
+    if len(gone):
+        raise ArgumentError(
+            argument,
+            "be the classes of labeled examples alone; give those without a "
+            "label as `x_unlabeled`",
+            f"{len(gone)} of {len(y)} missing",
+            note=f", the first in row {gone[0]}",
+        )
 
 
 def _evaluation(pair, reference, num_classes, argument):

@@ -12,6 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import settings
+
+# Bytes up to which all examples are compared, and how many of more than these.
+_WHOLE, _SAMPLE, _BATCH = 2**26, 256, 64
+
 
 class Source:
     """Base class of what reads examples by their number.
@@ -49,6 +54,25 @@ class Source:
         batch = self(np.atleast_1d(index)).numpy()
         return batch if np.ndim(index) else batch[0]
 
+    def checksum(self, numbers: np.ndarray | None = None) -> int:
+        """Tells examples from others, for backups.
+
+        Of all examples where they take up to 64 MB, and of 256 of them
+        otherwise. A subclass that can tell more without decoding overrides it.
+
+        Args:
+            numbers: Of the examples; by default of all.
+        """
+        if numbers is None:
+            numbers = np.arange(len(self))
+        total = settings.checksum(np.array([len(numbers), *self.shape[1:]]))
+        each = int(np.prod(self.shape[1:])) * self.dtype.size
+        numbers = spread(numbers, len(numbers) * each, _WHOLE, _SAMPLE)
+        for start in range(0, len(numbers), _BATCH):
+            examples = self(tf.constant(numbers[start : start + _BATCH]))
+            total = settings.checksum(examples.numpy(), total)
+        return total
+
     def subset(self, index) -> "Source":
         """The examples with these numbers, in this order."""
         return _Subset(self, index)
@@ -79,6 +103,12 @@ class _Subset(Source):
 
     def read(self, index):
         return self._source.read(tf.gather(self._index, index))
+
+    def checksum(self, numbers=None):
+        index = self._index.numpy()
+        return self._source.checksum(
+            index if numbers is None else index[numbers]
+        )
 
 
 class _Center(Source):
@@ -119,6 +149,44 @@ def centered(x: Any) -> Any:
         return leaf if same else _Center(leaf)
 
     return keras.tree.map_structure(center, x)
+
+
+def spread(numbers: np.ndarray, size: int, most: int, few: int) -> np.ndarray:
+    """All numbers of examples, or a few of them where they are too large.
+
+    Args:
+        numbers: Of the examples.
+        size: Their bytes.
+        most: Bytes up to which all are taken.
+        few: How many are taken of more bytes, from the first to the last.
+
+    Example:
+    >>> spread(np.arange(10), 10**9, 10**6, 4)
+    array([0, 3, 6, 9])
+    """
+    if size <= most or len(numbers) <= few:
+        return numbers
+    return numbers[np.linspace(0, len(numbers) - 1, few).astype(int)]
+
+
+def checksum(x: Any) -> int:
+    """Tells examples from others: of every value of arrays; see `Source`.
+
+    Args:
+        x: An array, a source, or a nested structure of these.
+
+    Example:
+    >>> checksum(np.ones(3)) == checksum(np.ones(4))
+    False
+    """
+    total = 0
+    for path, leaf in keras.tree.flatten_with_path(x):
+        total = settings.checksum(np.array(str(path)), total)
+        if isinstance(leaf, Source):
+            total = settings.checksum(np.array(leaf.checksum()), total)
+        else:
+            total = settings.checksum(np.asarray(leaf), total)
+    return total
 
 
 def reader(x: Any) -> Callable[[tf.Tensor], Any]:

@@ -8,11 +8,13 @@ import numpy as np
 
 from mpl_keras import augment
 from mpl_keras.checks import arguments
-from mpl_keras.datasets import columns, splits
+from mpl_keras.datasets import columns, signs, splits
 from mpl_keras.datasets.semi_supervised_data import (
     SemiSupervisedData,
     from_arrays,
 )
+
+_EXAMPLES = 256
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -21,6 +23,8 @@ class TableData(SemiSupervisedData):
 
     Args:
         encoder: Makes features of a data frame with the same columns.
+        examples: Some training rows as they came, at most 256, without the
+            target; an export is compared on them.
 
     Example:
     >>> import pandas as pd
@@ -30,6 +34,7 @@ class TableData(SemiSupervisedData):
     """
 
     encoder: columns.TableEncoder | None = None
+    examples: Any = None
 
 
 def from_dataframe(
@@ -48,6 +53,8 @@ def from_dataframe(
     balanced: bool = True,
     class_names: Sequence[str] | None = None,
     views: augment.Views | None = None,
+    missing: Sequence | None = None,
+    fill_missing: bool = False,
 ) -> TableData:
     """Data from a pandas DataFrame; rows without a target are unlabeled.
 
@@ -77,6 +84,14 @@ def from_dataframe(
             of their categories; categories without a row are left out.
         views: By default noise on numbers only, of 0.05 (weak) and 0.2
             (strong) standard deviations; None if no number varies.
+        missing: Signs that say that a value or a class is missing, beside None
+            and NaN, such as ("?", "", "unknown", -1). By default a class that
+            looks like one is refused, and a category is warned of; an empty
+            list says that there are none.
+        fill_missing: Whether missing features are filled, in new rows too:
+            numbers with the median of the training rows, booleans with the
+            more frequent one, text with no category at all. By default they
+            are refused.
 
     Returns:
         Features are float32, [N, F]; rows keep the order of `frame`.
@@ -91,7 +106,8 @@ def from_dataframe(
     TableData(labeled=2, unlabeled=6, classes=2)
     """
     names = _feature_names(frame, target, features)
-    y, classes = _classes(frame[target])
+    missing = signs.check_signs(missing)
+    y, classes = _classes(frame[target], missing)
     rows = _split(
         y,
         len(classes),
@@ -104,7 +120,9 @@ def from_dataframe(
         labeled_in_unlabeled=labeled_in_unlabeled,
         balanced=balanced,
     )
-    encoder = columns.fit(frame, names, rows.training, standardize)
+    encoder = columns.fit(
+        frame, names, rows.training, standardize, missing, fill_missing
+    )
     x = encoder(frame)
 
     def evaluation(name, given):
@@ -115,7 +133,8 @@ def from_dataframe(
         own = [*names, target]
         only = own if features is None else None
         columns.check_columns(given, own, name, only=only)
-        return encoder(given, name), _class_ids(given[target], classes, name)
+        ids = _class_ids(given[target], classes, name, missing)
+        return encoder(given, name), ids
 
     truth = y[rows.unlabeled]
     data = from_arrays(
@@ -130,7 +149,12 @@ def from_dataframe(
         labeled_in_unlabeled=False,
     )
     views = views or _views(x[rows.training], encoder)
-    return TableData(**vars(data) | {"views": views, "encoder": encoder})
+    some = np.linspace(0, len(rows.training) - 1, _EXAMPLES).astype(int)
+    examples = frame.iloc[rows.training[np.unique(some)]][names].copy()
+    return TableData(
+        **vars(data)
+        | {"views": views, "encoder": encoder, "examples": examples}
+    )
 
 
 def _feature_names(frame, target, features) -> list:
@@ -249,9 +273,9 @@ def _fraction(name, given, fraction):
 # The target.
 
 
-def _classes(column) -> tuple[np.ndarray, tuple]:
+def _classes(column, missing) -> tuple[np.ndarray, tuple]:
     """Class numbers, -1 where the target is missing; and their values."""
-    known = ~column.isna().to_numpy(dtype=bool)
+    known = ~_gone(column, missing)
     values = _target_values(column[known], "frame") if known.any() else []
     present = set(values)
     if len(present) < 2:
@@ -263,6 +287,7 @@ def _classes(column) -> tuple[np.ndarray, tuple]:
             * bool(present)
         )
     declared = getattr(column.dtype, "categories", None)
+    signs.check_classes(values, column.name, missing, declared is not None)
     order = sorted(present) if declared is None else declared.tolist()
     classes = tuple(value for value in order if value in present)
     y = np.full(len(known), -1, np.int32)
@@ -270,9 +295,15 @@ def _classes(column) -> tuple[np.ndarray, tuple]:
     return y, classes
 
 
-def _class_ids(column, classes, argument) -> np.ndarray:
+def _gone(column, missing) -> np.ndarray:
+    """Which rows have no class."""
+    gone = column.isna().to_numpy(dtype=bool)
+    return gone | signs.are(column.to_numpy(object), missing or ())
+
+
+def _class_ids(column, classes, argument, missing) -> np.ndarray:
     """Class numbers of a column whose every value is known."""
-    gone = int(column.isna().sum())
+    gone = int(_gone(column, missing).sum())
     values = [] if gone else _target_values(column, argument)
     unknown = set(values) - set(classes)
     if gone or unknown:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
+from mpl_keras.checks import settings
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import (
     image_files,
@@ -24,6 +25,8 @@ _UNLABELED = {"imagenet2012_subset": "imagenet2012"}
 _FLIPPED = ("cifar10", "cifar100", "cifar10_corrupted", "cifar10_1")
 _DEFAULT_SIZE = 224
 _CHUNK = 1024  # records that are parsed at once
+# Records that are compared by a backup, and how many of more.
+_COMPARED, _SAMPLE = 2**17, 1024
 
 
 class UnknownDatasetError(ArgumentError):
@@ -170,6 +173,18 @@ class _RecordImages(sources.Source):
         super().__init__((len(reader), *shape), tf.uint8, view_shape)
         self._records = reader
         self._key = key
+
+    def checksum(self, numbers=None):
+        """Of the records as they are; of some of very many."""
+        if numbers is None:
+            numbers = np.arange(len(self))
+        total = settings.checksum(np.array([len(numbers), *self.shape[1:]]))
+        most = _COMPARED if self._records.is_local else 0
+        numbers = sources.spread(numbers, len(numbers), most, _SAMPLE)
+        for start in range(0, len(numbers), _CHUNK):
+            found = self._records.read(numbers[start : start + _CHUNK])
+            total = settings.checksum(np.array(found, object), total)
+        return total
 
     def read(self, index):
         height, width, channels = self.shape[1:]

@@ -1,4 +1,4 @@
-"""A network as people deploy it: pictures in, probabilities and names out."""
+"""A network as people deploy it: pictures or rows in, class names out."""
 
 from mpl_keras.export.formats import (
     FORMATS,
@@ -16,6 +16,9 @@ from mpl_keras.export.prediction_table import (
     Counts,
     write_predictions,
 )
+from mpl_keras.export.table_classifier import (
+    TableClassifier,
+)
 from mpl_keras.export.write import (
     Agreement,
     check_classifier,
@@ -29,6 +32,7 @@ __all__ = [
     "Counts",
     "FORMATS",
     "Prediction",
+    "TableClassifier",
     "check_classifier",
     "convert",
     "load",

@@ -1,4 +1,4 @@
-"""Exported image classifiers of any format, used in one way."""
+"""Exported classifiers of any format, used in one way."""
 
 import json
 import os
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export import runtimes
+from mpl_keras.export.table_classifier import TableClassifier
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 # Where a `.keras` or LiteRT file holds what is known about the classifier:
@@ -63,13 +64,9 @@ class Classifier:
 class _SavedModel(Classifier):
     """Preprocessing is in it, and needs no second one."""
 
-    def __init__(self, path):
-        self._model = tf.saved_model.load(path)
-        try:
-            described = self._model.signatures["metadata"]()
-        except KeyError as error:
-            raise _unknown(path) from error
-        super().__init__(json.loads(described["json"].numpy()))
+    def __init__(self, model, metadata):
+        super().__init__(metadata)
+        self._model = model
         self._serve = self._model.signatures["serving_default"]
 
     def _crop(self, images):
@@ -111,14 +108,34 @@ class _ONNX(Classifier):
 _SUFFIXES = {".keras": _Keras, ".tflite": _LiteRT, ".onnx": _ONNX}
 
 
-def load(path: Any) -> Classifier:
+def _saved_model(path):
+    """The classifier in a folder, of images or of tables."""
+    model = tf.saved_model.load(path)
+    try:
+        described = model.signatures["metadata"]()
+    except KeyError as error:
+        raise _unknown(path) from error
+    metadata = json.loads(described["json"].numpy())
+    if "columns" not in metadata:
+        return _SavedModel(model, metadata)
+    serve = model.signatures["serving_default"]
+    # A signature alone does not keep what was loaded.
+    return TableClassifier(metadata, lambda **rows: _call(model, serve, rows))
+
+
+def _call(model, serve, rows):
+    del model
+    return serve(**rows)
+
+
+def load(path: Any) -> Classifier | TableClassifier:
     """Loads what `write_classifier` has written, in any of its formats.
 
     Args:
         path: A SavedModel's folder, or a `.keras`, `.tflite` or `.onnx` file.
 
     Returns:
-        A `Classifier`.
+        A `Classifier` of images, or a `TableClassifier`.
 
     Raises:
         MissingFileError: There is nothing.
@@ -148,7 +165,7 @@ classifier. Received: path=student.onnx, which does not exist
                 path,
                 note=", a folder without saved_model.pb",
             )
-        return _SavedModel(path)
+        return _saved_model(path)
     kind = _SUFFIXES.get(os.path.splitext(path)[1].lower())
     if kind is None:
         raise ArgumentError(

@@ -13,7 +13,8 @@ from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.checks.names import printable
 from mpl_keras.datasets import folder_files
-from mpl_keras.export import loading, prediction
+from mpl_keras.export import loading, prediction, row_predictions
+from mpl_keras.export.table_classifier import TableClassifier
 
 _HEAD = ("file", "class", "probability", "error")
 # A spreadsheet takes a cell that begins so for a formula; the last four are
@@ -33,6 +34,7 @@ class Counts:
         errors: How many could not be read.
         classes: How many were put into each class, by its name.
         seconds: How long it took.
+        unit: What was counted: "files", or "rows" of a table.
 
     Example:
     >>> counts = Counts()
@@ -46,6 +48,7 @@ class Counts:
     errors: int = 0
     classes: dict[str, int] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
+    unit: str = "files"
 
     def add(self, name: str) -> None:
         """Counts one file.
@@ -86,6 +89,8 @@ def write_predictions(
     Args:
         model: Path of an exported classifier, see `load`.
         folder: The folder, or one image file. Hidden files are passed over.
+            For a classifier of tables, a CSV file with the columns of the
+            training table: then there is a row for each of its rows.
         filepath: The table to write. It appears when it is complete.
         batch_size: How many images are classified at once.
         max_pixels: See `predict_files`.
@@ -118,6 +123,10 @@ an image. Received: folder=nowhere
     files.check_free(filepath, overwrite)
     with arguments.passing({"path": "model"}):
         classifier = loading.load(model)
+    if isinstance(classifier, TableClassifier):
+        return _of_rows(
+            classifier, folder, filepath, batch_size, all_probabilities
+        )
     root, paths = _find(folder)
     counts, progress = Counts(), _Progress(len(paths), verbose)
 
@@ -138,6 +147,16 @@ an image. Received: folder=nowhere
 
     files.write_whole(filepath, write)
     counts.seconds = progress.seconds()
+    return counts
+
+
+def _of_rows(classifier, source, filepath, batch_size, all_probabilities):
+    """The same of the rows of a CSV file."""
+    counts, begin = Counts(unit="rows"), time.monotonic()
+    row_predictions.write_rows(
+        classifier, source, filepath, counts.add, batch_size, all_probabilities
+    )
+    counts.seconds = time.monotonic() - begin
     return counts
 
 

@@ -17,7 +17,8 @@ from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.datasets import sources
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
-from mpl_keras.export import formats, loading, runtimes
+from mpl_keras.datasets.tables import TableData
+from mpl_keras.export import formats, loading, runtimes, table_serving
 from mpl_keras.models import SemiSupervisedModel
 from mpl_keras.networks import requirements
 from mpl_keras.report import model_card
@@ -36,6 +37,7 @@ class Agreement(NamedTuple):
         difference: Largest difference of a probability.
         classes: How many different classes the network gives them: of one
             alone, agreement says nothing.
+        unit: What was classified: "images", or "rows" of a table.
 
     Example:
     >>> print(Agreement(images=256, agreement=1.0, difference=2e-7, classes=3))
@@ -47,16 +49,26 @@ by at most 2.0e-07
     agreement: float
     difference: float
     classes: int
+    unit: str = "images"
 
     def __str__(self):
         """In words."""
-        images = f"{self.images} images of {self.classes} classes"
+        images = f"{self.images} {self.unit} of {self.classes} classes"
         if self.classes == 1:
-            images = f"{self.images} images, all of one class to the network,"
+            images = (
+                f"{self.images} {self.unit}, all of one class to the network,"
+            )
         return (
             f"on {images} {100 * self.agreement:.1f} % the same class, "
             f"probabilities differ by at most {self.difference:.1e}"
         )
+
+
+_TABLE_USE = (
+    "A tensor [N] for each column: see its signature `serving_default`, and "
+    "the JSON beside it, which says of each column its input and dtype; the "
+    "encoding of the table and class names are in it."
+)
 
 
 def write_classifier(
@@ -69,7 +81,7 @@ def write_classifier(
     overwrite: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> Agreement:
-    """Writes an image classifier that needs nothing else, and its model card.
+    """Writes a classifier that needs nothing else, and its model card.
 
     | format | path | takes | is run by |
     |---|---|---|---|
@@ -91,9 +103,17 @@ TensorFlow Serving |
     Networks of mixed precision are written in float32. The card is written to
     `filepath` + ".md".
 
+    Of a table's data (`datasets.from_dataframe`) a SavedModel alone is written.
+    Its `serving_default` takes raw rows, a tensor [N] for each column: float64
+    for numbers and booleans (0, 1), NaN where a value is missing; texts for
+    categories, "" where one is missing. What the training table could not hold
+    is an error that names the column. Names, inputs and dtypes of the columns,
+    their categories and what fills their gaps stand in `filepath` + ".json",
+    and in `metadata`. `load` gives a `TableClassifier`, for data frames.
+
     Args:
         model: A `MetaPseudoLabels` or `UDA` model, or any network from images
-            to logits.
+            or a table's features to logits.
         filepath: Where to. What is written appears when it is complete.
         data: What was trained on. Preprocessing and class names are taken
             from it, images to check and calibrate with, and test images for
@@ -137,6 +157,12 @@ TensorFlow Serving |
         filepath,
         lambda path: checked.append(convert(model, path, data, format)),
     )
+    if isinstance(data, TableData):
+        known["use"] = _TABLE_USE
+        files.write_whole(
+            f"{os.fspath(filepath)}.json",
+            files.json_writer(_metadata(data)),
+        )
     facts = known | {"check": checked[0]} | dict(facts or {})
     files.write_whole(
         f"{os.fspath(filepath)}.md",
@@ -163,10 +189,10 @@ def convert(
         ValueError: A layer cannot be converted, or the result differs.
     """
     network = formats.in_float32(network)
-    metadata = {
-        "class_names": list(data.class_names),
-        "preprocessing": data.preprocessing.get_config(),
-    }
+    metadata = _metadata(data)
+    if isinstance(data, TableData):
+        table_serving.write_saved_model(network, path, data.encoder, metadata)
+        return _compare_rows(network, path, data)
     options = {}
     if format == "litert_int8":
         calibration = _pixels(data, _CALIBRATED, data.unlabeled)
@@ -175,6 +201,14 @@ def convert(
     write_format(network, path, data.preprocessing, metadata, **options)
     images = _pixels(data, _CHECKED)
     return _compare(network, path, images, format, data.preprocessing)
+
+
+def _metadata(data):
+    """What a file knows of its classifier, beside the network."""
+    known = {"class_names": list(data.class_names)}
+    if isinstance(data, TableData):
+        return known | table_serving.described(data.encoder)
+    return known | {"preprocessing": data.preprocessing.get_config()}
 
 
 def check_classifier(
@@ -195,6 +229,9 @@ def check_classifier(
     """
     formats.check_format(format, filepath)
     files.check_free(filepath, overwrite)
+    if isinstance(data, TableData):
+        _check_table(network, data, format)
+        return
     preprocessing = getattr(data, "preprocessing", None)
     if preprocessing is None:
         raise ValueError(
@@ -202,12 +239,7 @@ def check_classifier(
             "`image_scale` it says. (`model.export` exports the bare "
             f"network.) Received: data={data!r}"
         )
-    outputs = requirements.output_width(network, "network")
-    if outputs != len(data.class_names):
-        raise ValueError(
-            "`data.class_names` must be one for each of the network's "
-            f"{outputs} outputs. Received: {len(data.class_names)} names"
-        )
+    _check_outputs(network, data)
     takes = tuple(requirements.symbolic_inputs(network).shape[1:])
     form = preprocessing.input_shape
     if len(takes) != 3 or any(
@@ -218,6 +250,58 @@ def check_classifier(
             f"`data` must hold images of the form that the network takes, "
             f"{takes}. Received: images of {form}"
         )
+
+
+def _check_outputs(network, data):
+    outputs = requirements.output_width(network, "network")
+    if outputs != len(data.class_names):
+        raise ValueError(
+            "`data.class_names` must be one for each of the network's "
+            f"{outputs} outputs. Received: {len(data.class_names)} names"
+        )
+
+
+def _check_table(network, data, format):
+    """The same for a table."""
+    if format != "tf_saved_model":
+        raise arguments.ArgumentError(
+            "format",
+            "be 'tf_saved_model' for a table: other formats hold no texts",
+            repr(format),
+        )
+    if data.encoder is None or data.examples is None:
+        raise arguments.ArgumentError(
+            "data", "be what `datasets.from_dataframe` has made", repr(data)
+        )
+    table_serving.described(data.encoder)
+    _check_outputs(network, data)
+    takes = tuple(requirements.symbolic_inputs(network).shape[1:])
+    width = len(data.encoder.feature_names)
+    if takes not in ((width,), (None,)):
+        raise arguments.ArgumentError(
+            "data",
+            f"hold the features that the network takes, of shape {takes}",
+            f"{width} features of {len(data.encoder.columns)} columns",
+        )
+
+
+def _compare_rows(network, path, data):
+    """Runs what was written for a table, on rows as they came."""
+    with tf.device("CPU:0"):
+        x = data.encoder(data.examples)
+        logits = network(tf.constant(x), training=False)
+        expected = tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
+        given = loading.load(path)(data.examples)
+    difference = float(np.abs(given - expected).max())
+    if not difference <= _EXACT:
+        raise ValueError(
+            "What was written differs from the network, and was not kept: "
+            f"probabilities of {len(x)} rows differ by up to {difference:.1e}, "
+            f"more than {_EXACT:.0e}."
+        )
+    classes = len(np.unique(expected.argmax(-1)))
+    same = expected.argmax(-1) == given.argmax(-1)
+    return Agreement(len(x), float(same.mean()), difference, classes, "rows")
 
 
 def _pixels(data, count, x=None):

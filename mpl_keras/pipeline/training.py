@@ -5,17 +5,16 @@ which order, and every random value of their views. So a run that stopped after
 t steps goes on exactly with `start_step=t`.
 """
 
-import dataclasses
+import collections.abc
+import functools
 import math
-import zlib
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
-from mpl_keras.checks import arguments, arrays
+from mpl_keras.checks import arguments, arrays, settings
 from mpl_keras.datasets import sources
 from mpl_keras.pipeline import ordering
 from mpl_keras.pipeline.stream import Stream
@@ -108,12 +107,12 @@ def training_dataset(
         "seed of the data": seed,
         "start_step": start_step,
         "shards": shards,
-        "views": [_view_name(view) for view in (views.weak, views.strong)],
+        "views": {
+            "weak": settings.described(views.weak),
+            "strong": settings.described(views.strong),
+        },
         "meta": meta if isinstance(meta, str) else meta is not None,
     }
-    for name, x in sets.items():
-        known[f"{name} examples"] = arrays.num_examples(x)
-        known[f"checksum of {name} examples"] = _checksum(x)
 
     def batches(step, replicas, count):
         own = len(replicas)
@@ -134,7 +133,7 @@ def training_dataset(
         steps_per_epoch=steps_per_epoch,
         num_classes=data.num_classes,
         shards=shards,
-        fingerprint=known,
+        fingerprint=_Fingerprint(known, sets),
     ).dataset()
 
 
@@ -165,19 +164,37 @@ def _joined(part, step, first, count):
     )
 
 
-def _view_name(view):
-    """What a view is, as far as can be said: functions have no values."""
-    return repr(view) if dataclasses.is_dataclass(view) else type(view).__name__
+class _Fingerprint(collections.abc.Mapping):
+    """By what a backup knows the data again.
 
+    All examples are read for it, when somebody asks.
+    """
 
-def _checksum(x):
-    """Tells one data set from another, by a few examples of it."""
-    count = arrays.num_examples(x)
-    few = np.unique(np.linspace(0, count - 1, 16).astype(int))
-    checksum = 0
-    for leaf in keras.tree.flatten(sources.reader(x)(tf.constant(few))):
-        checksum = zlib.crc32(leaf.numpy().tobytes(), checksum)
-    return checksum
+    def __init__(self, known, sets):
+        self._known = known
+        self._sets = sets
+
+    @functools.cached_property
+    def _all(self):
+        known = dict(self._known)
+        for name, x in self._sets.items():
+            known[f"{name} examples"] = arrays.num_examples(x)
+            if name != "unlabeled":
+                x, y = x
+                known[f"checksum of labels of {name} examples"] = (
+                    sources.checksum(y)
+                )
+            known[f"checksum of {name} examples"] = sources.checksum(x)
+        return known
+
+    def __getitem__(self, name):
+        return self._all[name]
+
+    def __iter__(self):
+        return iter(self._all)
+
+    def __len__(self):
+        return len(self._all)
 
 
 def _endless(batch, start_step):

@@ -35,10 +35,10 @@ def text(
         network: From inputs to logits.
         data: What it was trained on.
         facts: What else is known: "network", which one it is; "trained_steps";
-            "format" and "check", as `serving` knows them; "settings", a
-            mapping. What is not there is left out. "confusion", a pair of
-            "test" or "validation" and the confusion matrix on it, if this is
-            known; otherwise it is measured.
+            "format" and "check", as `serving` knows them; "use", how what was
+            written is called; "settings", a mapping. What is not there is
+            left out. "confusion", a pair of "test" or "validation" and the
+            confusion matrix on it, if this is known; otherwise it is measured.
 
     Returns:
         Markdown.
@@ -122,6 +122,8 @@ _USES["litert_int8"] = _USES["litert"] + (
 
 def _use(data, facts):
     """How what was written is called."""
+    if facts.get("use"):
+        return "## Use\n\n" + facts["use"]
     text = _USES.get(facts.get("format"))
     if text is None or data.preprocessing is None:
         return ""
@@ -197,13 +199,15 @@ def _range(counts):
 
 
 def _limits(data):
+    pictures = data.preprocessing is not None
+    several, one = ("pictures", "An image") if pictures else ("examples", "One")
     return (
         "## Limits\n\n"
-        "The accuracy holds for pictures like those that it was measured on. "
+        f"The accuracy holds for {several} like those that it was measured on. "
         f"With {arrays.num_examples(data.labeled[1]):,} labels, errors in "
         "labels weigh much. Probabilities are those of a softmax, and are not "
         "calibrated: a network trained on pseudo labels tends to be too sure. "
-        "An image of none of the classes is given one of them all the same."
+        f"{one} of none of the classes is given one of them all the same."
     )
 
 

@@ -169,7 +169,7 @@ def test_a_damaged_backup_is_passed_over(whole, kind, tmp_path):
     train(tmp_path, 17)
     (_, before), (_, newest) = backup.Backup(tmp_path).backups()
     damaged_by(kind, newest)
-    (tmp_path / ".backup-000000000016.npz").write_bytes(b"half of one")
+    (tmp_path / ".backup-000000000016.npz.half").write_bytes(b"half of one")
     with pytest.warns(UserWarning, match="000016.npz is damaged"):
         history, model = train(tmp_path)
     same(whole[1], model)
