@@ -91,6 +91,7 @@ class UDA(SemiSupervisedModel):
     @property
     def averaged_model(self) -> keras.Model:
         """The network's moving average: what is evaluated and exported."""
+        self.follow_early_changes()
         return self.averaged
 
     def compile(
@@ -121,6 +122,7 @@ class UDA(SemiSupervisedModel):
                 accumulates gradients.
         """
         refuse_unknown(unknown, "`optimizer`")
+        self.check_before_compile()
         super().compile(
             optimizer=requirements.check_optimizer(
                 optimizer, self.model, "optimizer"
