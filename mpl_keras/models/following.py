@@ -21,6 +21,10 @@ class FollowingModel(SavableModel):
 
     Attributes:
         outside_changes: What is done to the networks outside of training.
+
+    Example:
+    >>> FollowingModel(3).outside_changes.trained
+    False
     """
 
     def __init__(self, num_classes: int, **options):
@@ -80,7 +84,10 @@ class FollowingModel(SavableModel):
 
     def train_on_batch(self, *args, **kwargs):
         """As `keras.Model.train_on_batch`."""
-        self._follow(self.outside_changes.carry_before_step)
+        if self.train_function is None:
+            self.check_networks()
+        else:
+            self._follow(self.outside_changes.carry_before_step)
         logs = super().train_on_batch(*args, **kwargs)
         self.outside_changes.after_step()
         return logs

@@ -84,19 +84,20 @@ def carry(network: keras.Model, copy: keras.Model) -> bool:
         Whether something of the copy was another before.
 
     Example:
-    >>> layer = keras.layers.Normalization()
-    >>> network = keras.Sequential([keras.Input((1,)), layer])
+    >>> layer = keras.layers.StringLookup()
+    >>> network = keras.Sequential([keras.Input((1,), dtype="string"), layer])
     >>> copy = keras.models.clone_model(network)
-    >>> layer.adapt(np.array([[1.0], [5.0]]))
+    >>> layer.adapt(np.array(["blue", "red", "red"]))
     >>> carry(network, copy), carry(network, copy)
     (True, False)
-    >>> float(copy.layers[0].mean[0, 0])
-    3.0
+    >>> copy.layers[0].get_vocabulary()
+    ['[UNK]', 'red', 'blue']
     """
     changed = carry_vocabularies(network, copy)
     finalize(copy)
     for source, target in _pairs(network, copy):
-        changed |= _carry_attributes(source, target)
+        if not (_is_keras(target) and _finalizes(target)):
+            changed |= _carry_attributes(source, target)
     return changed
 
 
@@ -109,8 +110,13 @@ def finalize(network: keras.Model) -> None:
         network: A network whose weights were set.
     """
     for layer in state.layers_of(network):
-        if hasattr(layer, "finalize_state") and not isinstance(layer, _ADAPTED):
+        if _finalizes(layer):
             layer.finalize_state()
+
+
+def _finalizes(layer):
+    """Whether a layer computes by a copy of its weights."""
+    return hasattr(layer, "finalize_state") and not isinstance(layer, _ADAPTED)
 
 
 def carry_vocabularies(network: keras.Layer, copy: keras.Layer) -> bool:

@@ -24,7 +24,8 @@ class Structure:
         argument: What the user calls it.
 
     Example:
-    >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    >>> layers = [keras.Input((2,)), keras.layers.Dense(3)]
+    >>> net = keras.Sequential(layers, name="net")
     >>> structure = Structure(net, "student")
     >>> structure.check()
     >>> net.add(keras.layers.ReLU(name="late"))
@@ -33,7 +34,7 @@ class Structure:
     ...
     mpl_keras.checks.arguments.ArgumentError: `student` must be as it was when \
 the model was made: make the model anew, after the change. Received: \
-student='sequential', which has a layer more, 'late' of class ReLU
+student='net', which has a layer more, 'late' of class ReLU
     """
 
     def __init__(self, network: keras.Model, argument: str):
