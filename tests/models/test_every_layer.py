@@ -306,7 +306,8 @@ NETWORKS = {
         L.RandomColorJitter, (0, 1), 0.2, 0.2, 0.2, 0.2, x=IMAGE
     ),
     "RandomContrast": of(L.RandomContrast, 0.5, (0, 1), x=IMAGE),
-    "RandomCrop": of(L.RandomCrop, 4, 4, x=IMAGE),
+    # Keras itself evaluates it as uncropped where the sizes differ.
+    "RandomCrop": of(L.RandomCrop, 8, 8, x=IMAGE),
     "RandomElasticTransform": of(
         L.RandomElasticTransform, 0.5, 0.5, value_range=(0, 1), x=IMAGE
     ),
