@@ -177,6 +177,7 @@ def _copy(model, num_classes):
     """A copy of what is to be finetuned, trainable where it was trained."""
     network = trained = model
     if isinstance(model, SemiSupervisedModel):
+        model.follow_changes()
         network = model.averaged
         *_, trained = model.trained.values()  # the averaged one is the last
     whole = isinstance(network, keras.Model) and network.weights

@@ -4,12 +4,13 @@ The only place that touches Keras's private trainer hooks. Checked with Keras
 3.15.1 and TensorFlow 2.21.0.
 """
 
+import contextlib
 import functools
 
 import keras
 import tensorflow as tf
 
-from mpl_keras.distribute import replicas, workers
+from mpl_keras.distribute import replica_checks, replicas, workers
 
 
 class DistributedModel(keras.Model):
@@ -210,15 +211,32 @@ class DistributedModel(keras.Model):
         local = self.distribute_strategy.experimental_local_results(labels)
         self.build_metrics(local[0])
 
+    def check_scope(self) -> None:
+        """Raises if `compile` is called outside of the strategy's scope."""
+        if replica_checks.current_strategy() is not self._distribute_strategy:
+            raise replica_checks.outside_of_scope("`compile`, called")
+
     def build_metrics(self, labels) -> None:
-        """Makes the variables of the metrics, for labels of this form."""
+        """Makes the variables of the metrics, for labels of this form.
+
+        Raises:
+            ValueError: A metric was made outside of the strategy's scope.
+        """
         if self._compile_metrics is None or self._compile_metrics.built:
             return
+        labels = keras.KerasTensor(labels.shape, labels.dtype.name)
+        logits = keras.KerasTensor((labels.shape[0], self.num_classes))
         with self.distribute_strategy.scope():
-            self._compile_metrics.build(
-                keras.KerasTensor(labels.shape, labels.dtype.name),
-                keras.KerasTensor((None, self.num_classes)),
-            )
+            self._compile_metrics.build(labels, logits)
+            if not self.run_eagerly:
+                _trial_update(self._compile_metrics, labels, logits)
+        replica_checks.check_scope(
+            self._distribute_strategy,
+            {
+                f"the metric {m.name!r}": m
+                for m in self._compile_metrics.metrics
+            },
+        )
 
     @property
     def metrics_built(self) -> bool:
@@ -228,6 +246,23 @@ class DistributedModel(keras.Model):
     def update_loss(self, value, weight=1.0) -> None:
         """Adds a value to the mean that Keras shows as `loss`."""
         self._loss_tracker.update_state(value, sample_weight=weight)
+
+
+def _trial_update(metrics, labels, logits):
+    """Lets metrics make the variables that they make at their first update.
+
+    Within a step, that would be traced twice, and fail under replicas. Nothing
+    is computed.
+    """
+
+    class Trial(keras.layers.Layer):
+        def call(self, labels, logits):
+            metrics.update_state(labels, logits)
+            return logits
+
+    # What a metric cannot take it says in a step, with its own words.
+    with contextlib.suppress(Exception):
+        Trial().compute_output_spec(labels, logits)
 
 
 def _next_seed(draw, ordered=True):

@@ -16,6 +16,7 @@ from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.export import loading
 from mpl_keras.images.preprocessing import ImagePreprocessing
+from mpl_keras.networks import carrying
 
 # Formats, how their paths end, and what they need beside the library.
 _FORMATS = {
@@ -92,8 +93,13 @@ def in_float32(network: keras.Model) -> keras.Model:
         return network
     for name in _NOT_FLOAT32:
         text = text.replace(f'"{name}"', '"float32"')
-    copy = keras.saving.deserialize_keras_object(json.loads(text))
+    # A network in memory needs no distrust.
+    copy = keras.saving.deserialize_keras_object(
+        json.loads(text), safe_mode=False
+    )
+    carrying.carry_vocabularies(network, copy)
     copy.set_weights(network.get_weights())
+    carrying.finalize(copy)
     return copy
 
 

@@ -84,7 +84,8 @@ class _Keras(Classifier):
 
         @tf.function(reduce_retracing=True)
         def run(images):
-            logits = network(tf.cast(images, tf.float32) * scale)
+            values = tf.cast(images, tf.float32) * scale
+            logits = network(values, training=False)
             return tf.nn.softmax(tf.cast(logits, tf.float32))
 
         self._run = run

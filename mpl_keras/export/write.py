@@ -148,6 +148,7 @@ TensorFlow Serving |
     known = {"format": format}
     if isinstance(model, SemiSupervisedModel):
         arguments.choice("network", network, ("averaged", *model.trained))
+        model.follow_changes()
         known["network"] = model.describe(network)
         known["trained_steps"] = int(model.step.numpy())
         model = {"averaged": model.averaged, **model.trained}[network]

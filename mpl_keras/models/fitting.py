@@ -12,13 +12,13 @@ from mpl_keras.checks import arrays, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replica_checks, workers
 from mpl_keras.distribute.fit_callback import FitCallback
+from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
-from mpl_keras.models.saving import SavableModel
 from mpl_keras.models.step_metrics import Measuring
 
 
-class FittedModel(SavableModel):
+class FittedModel(FollowingModel):
     """Base class: `fit`, `evaluate` and metrics of a semi-supervised model.
 
     Args:
@@ -79,7 +79,7 @@ class FittedModel(SavableModel):
         Raises:
             ValueError: Before the first step, if the data are not of this
                 form, or the replicas of a strategy could not train as one
-                does.
+                does; or a network was changed since the model was made.
             distribute.WorkerLost: If one of several workers is gone: start
                 all of them again.
         """
@@ -102,6 +102,7 @@ class FittedModel(SavableModel):
             )
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
+        self.check_networks()
         self.check_execution(x, kwargs.get("steps_per_epoch"))
         strategy = self.distribute_strategy
         callbacks = kwargs.get("callbacks")

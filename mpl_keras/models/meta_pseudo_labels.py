@@ -122,6 +122,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         )
         self.teacher = teacher
         self.student = student
+        self.outside_changes.watch(teacher, "teacher")
         if isinstance(feedback, str) and feedback == "default":
             feedback = feedback_module.HypergradientFeedback(weight=0.1)
         self.feedback = feedback
@@ -140,6 +141,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
     @property
     def averaged_student(self) -> keras.Model:
         """The student's moving average: what is evaluated and exported."""
+        self.follow_early_changes()
         return self.averaged
 
     @property
@@ -181,6 +183,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
                 keeps an average or accumulates gradients.
         """
         refuse_unknown(unknown, "`teacher_optimizer` and `student_optimizer`")
+        self.check_before_compile()
         pair = teacher_optimizer, student_optimizer
         same, other = (requirements.inner_optimizer(x) for x in pair)
         if same is other and isinstance(same, keras.optimizers.Optimizer):

@@ -82,6 +82,7 @@ class SemiSupervisedModel(FittedModel):
         self.label_smoothing = label_smoothing
         self.ema_momentum = ema_momentum
         self.averaged = averaging.clone(average_of, argument)
+        self.outside_changes.watch(average_of, argument, self.averaged)
         self.alignment = DistributionAlignment(
             consistency and consistency.distribution_alignment,
             consistency and consistency.alignment_momentum,
@@ -114,6 +115,7 @@ class SemiSupervisedModel(FittedModel):
             Logits, shape `(batch, num_classes)`.
         """
         del training
+        self.follow_early_changes()
         return self.averaged(inputs, training=False)
 
     def export(
@@ -141,9 +143,11 @@ class SemiSupervisedModel(FittedModel):
                 to be overwritten.
         """
         files.check_free(filepath, overwrite)
+        self.follow_changes()
+        network = averaging.as_evaluated(self.averaged)
         files.write_whole(
             filepath,
-            lambda path: self.averaged.export(path, format, **options),
+            lambda path: network.export(path, format, **options),
         )
 
     def describe(self, network: str = "averaged") -> str:

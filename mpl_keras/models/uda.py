@@ -88,6 +88,7 @@ class UDA(SemiSupervisedModel):
     @property
     def averaged_model(self) -> keras.Model:
         """The network's moving average: what is evaluated and exported."""
+        self.follow_early_changes()
         return self.averaged
 
     def compile(
@@ -118,6 +119,7 @@ class UDA(SemiSupervisedModel):
                 accumulates gradients.
         """
         refuse_unknown(unknown, "`optimizer`")
+        self.check_before_compile()
         super().compile(
             optimizer=requirements.check_optimizer(
                 optimizer, self.model, "optimizer"

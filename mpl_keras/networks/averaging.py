@@ -6,15 +6,20 @@ variables the model tracks first. A clone is saved, loaded, evaluated and
 exported like any network.
 """
 
+import inspect
+
 import keras
 import tensorflow as tf
 
-from mpl_keras.distribute import replicas
-from mpl_keras.networks import requirements
+from mpl_keras.distribute import replicas, state
+from mpl_keras.networks import carrying, requirements
 
 
 def clone(network: keras.Model, argument: str = "student") -> keras.Model:
     """A copy of a network, with its weights, that is never trained.
+
+    What layers keep beside their weights is copied too: vocabularies,
+    statistics that were adapted, plain attributes.
 
     Args:
         network: A built Keras model: Functional, Sequential, or a subclass
@@ -26,12 +31,14 @@ def clone(network: keras.Model, argument: str = "student") -> keras.Model:
     """
     try:
         if hasattr(network, "inputs"):
-            copy = keras.models.clone_model(network)
+            copy = carrying.copy_model(network, {})
         else:
             copy = type(network).from_config(network.get_config())
+            carrying.carry_vocabularies(network, copy)
             copy(requirements.symbolic_inputs(network))
         copy.set_weights(network.get_weights())
-        _finalize(copy)
+        carrying.carry_saved(network, copy)
+        carrying.carry(network, copy)
     except Exception as error:
         raise ValueError(
             f"`{argument}` must be a model that Keras can clone, because its "
@@ -44,16 +51,39 @@ def clone(network: keras.Model, argument: str = "student") -> keras.Model:
     return copy
 
 
-def _finalize(network) -> None:
-    """Lets `keras.layers.Normalization` read its statistics again.
+def as_evaluated(network: keras.Model) -> keras.Model:
+    """The network, such that its export does what its evaluation does.
 
-    It computes by a copy of its weights, which `set_weights` leaves as it was.
+    Keras's layers for augmentation are at work unless told otherwise, and an
+    export tells them nothing.
+
+    Args:
+        network: A built network.
+
+    Returns:
+        The same, or one around it.
+
+    Example:
+    >>> network = keras.Sequential(
+    ...     [keras.Input((8, 8, 1)), keras.layers.RandomFlip()]
+    ... )
+    >>> x = tf.random.normal((20, 8, 8, 1))
+    >>> bool(tf.reduce_all(as_evaluated(network)(x) == x))
+    True
     """
-    for layer in network.layers:
-        if hasattr(layer, "finalize_state"):
-            layer.finalize_state()
-        if hasattr(layer, "layers"):
-            _finalize(layer)
+    if not any(map(_is_random_by_default, state.layers_of(network))):
+        return network
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name),
+        requirements.symbolic_inputs(network),
+    )
+    outputs = network(inputs, training=False)
+    return keras.Model(inputs, outputs, name=network.name)
+
+
+def _is_random_by_default(layer):
+    training = inspect.signature(layer.call).parameters.get("training")
+    return training is not None and training.default is True
 
 
 def momentum_at(step, momentum: float) -> tf.Tensor:

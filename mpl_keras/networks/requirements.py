@@ -3,8 +3,11 @@
 import warnings
 
 import keras
+import numpy as np
 
-from mpl_keras.distribute import state
+from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.distribute import replica_checks, state
+from mpl_keras.networks import carrying
 
 
 def check_network(network, argument: str, stacklevel: int = 4) -> int:
@@ -45,9 +48,77 @@ def check_network(network, argument: str, stacklevel: int = 4) -> int:
             f"`{argument}` must have trainable weights. Received: "
             f"{argument}={network.name!r}, all of whose weights are frozen"
         )
+    _check_layers(network, argument)
     width = output_width(network, argument)
     _warn_of_probabilities(network, argument, stacklevel)
     return width
+
+
+def _check_layers(network, argument):
+    """Raises for layers that remember what neither batch nor file holds."""
+    for layer in state.layers_of(network):
+        called = f"{layer.name!r} of class {type(layer).__name__}"
+        if isinstance(layer, keras.layers.RNN) and layer.stateful:
+            raise ArgumentError(
+                argument,
+                "have no layer that goes on where the batch before ended "
+                "(`stateful=True`): batches are drawn at random",
+                f"{network.name!r} with {called}",
+            )
+        if isinstance(layer, carrying.LOOKUPS) and _was_replaced(layer):
+            raise ArgumentError(
+                argument,
+                "have no vocabulary in place of the one by argument: files "
+                "hold the first one. Make the layer with the vocabulary that "
+                "it is to have",
+                f"{network.name!r} with {called}",
+            )
+
+
+def _was_replaced(layer):
+    """Whether a lookup has another vocabulary than it was made with."""
+    first = layer.input_vocabulary
+    if first is None or not carrying.has_vocabulary(layer):
+        return False
+    return [str(word) for word in np.array(first)] not in (
+        [str(word) for word in layer.get_vocabulary(include_special_tokens=x)]
+        for x in (True, False)
+    )
+
+
+def check_compiled(network: keras.Model, optimizer, argument: str) -> None:
+    """Raises unless a network can be trained by its optimizer now.
+
+    Args:
+        network: A network.
+        optimizer: Its optimizer, or None before `compile`.
+        argument: What the user calls the network.
+
+    Raises:
+        ArgumentError: A lookup has no vocabulary, or other weights are to be
+            trained than when the model was compiled.
+    """
+    for layer in state.layers_of(network):
+        if isinstance(layer, carrying.LOOKUPS):
+            if not carrying.has_vocabulary(layer):
+                raise ArgumentError(
+                    argument,
+                    "have a vocabulary in each lookup: call `adapt` on the "
+                    "layer",
+                    f"{network.name!r}, in which {layer.name!r} of class "
+                    f"{type(layer).__name__} has none",
+                )
+    if optimizer is None:
+        return
+    known = state.optimized_variables(inner_optimizer(optimizer))
+    if set(map(id, known)) != set(map(id, network.trainable_variables)):
+        raise ArgumentError(
+            argument,
+            "have the trainable weights that it was compiled with: call "
+            "`compile` again, with a new optimizer",
+            f"{network.name!r} with {len(network.trainable_variables)} "
+            f"trainable weights, compiled with {len(known)}",
+        )
 
 
 def output_width(network: keras.Model, argument: str = "network") -> int:
@@ -183,6 +254,9 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
             f"nothing. Received: {argument} with gradient_accumulation_steps="
             f"{inner.gradient_accumulation_steps}"
         )
+    replica_checks.check_scope(
+        replica_checks.current_strategy(), {f"`{argument}`": inner}
+    )
     if _is_half(network) and inner is optimizer:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     if inner.built:
