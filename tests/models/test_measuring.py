@@ -419,7 +419,9 @@ for name in {names!r}:
         except t.ArgumentError as error:
             continue
         expected = t.plain(t.by("object", name), y)
-        if not np.allclose(value, expected, rtol=1e-5, atol=1e-6):
+        if not np.allclose(
+            value, expected, rtol=1e-5, atol=1e-6, equal_nan=True
+        ):
             sys.exit(f"{{name}}, rows {{rows}}: {{value}}, not {{expected}}")
         print(name, rows)
 """
