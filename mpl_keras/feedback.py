@@ -370,7 +370,9 @@ class PerExampleFeedback(_LabelFeedback):
 
     `h_i = -J_i[label_i]`: credits each hard label by itself, where
     `LossDifferenceFeedback` gives all of a batch the same credit. It is far
-    less noisy, for the same expectation.
+    less noisy, and to first order in the student's learning rate has the same
+    expectation: what is of second order, such as how labels of one batch act
+    together, `LossDifferenceFeedback` sees alone.
 
     Example:
     >>> PerExampleFeedback(weight=0.3).kinds

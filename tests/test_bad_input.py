@@ -8,11 +8,12 @@ import contextlib
 
 import keras
 import numpy as np
+import pandas
 import pytest
 import tensorflow as tf
 
 import mpl_keras
-from mpl_keras import feedback, losses, schedules
+from mpl_keras import datasets, feedback, losses, schedules
 
 NAN, INF = float("nan"), float("inf")
 X = np.zeros((4, 2), "float32")
@@ -434,7 +435,7 @@ BATCHES = {
     "no strong": (batch(strong=None)[0], [0, 1, 2, 0], "'strong'.*Received"),
     "no labeled": (batch(labeled=None)[0], [0, 1, 2, 0], "labeled.*Received"),
     "unknown view": (batch(extra=X)[0], [0, 1, 2, 0], "Received.*'extra'"),
-    "no dict": (X, [0, 1, 2, 0], "batch must.*dict.*Received"),
+    "no dict": (X, [0, 1, 2, 0], "batch.*dict.*Received"),
     "strong is wider": (
         batch(strong=WIDE)[0],
         [0, 1, 2, 0],
@@ -625,6 +626,51 @@ def test_validation_on_views_is_refused_before_training(how):
     model = make_model()
     with refuses(model, f"`{how}` must.*Received"):
         model.fit(views, y, verbose=0, **{how: value})
+
+
+# What goes where: views train, plain examples are measured and classified.
+
+
+@pytest.mark.parametrize("as_data", [False, True])
+@pytest.mark.parametrize(
+    "ask", ["evaluate", "predict", "predict_on_batch", "test_on_batch", "call"]
+)
+def test_views_are_only_trained_on(ask, as_data):
+    model = make_model("uda")
+    views, y = batch()
+    if as_data:
+        views = tf.data.Dataset.from_tensors((views, y))
+    message = "must be plain examples.*Received: (x|inputs)=the views"
+    with refuses(model, message):
+        if ask == "call":
+            model(batch()[0])
+        else:
+            getattr(model, ask)(views)
+
+
+@pytest.mark.parametrize("ask", ["fit", "evaluate", "predict"])
+def test_data_are_no_batches(ask):
+    data = datasets.from_arrays(X, [0, 1, 2, 0], X)
+    model = make_model("uda")
+    with refuses(model, "`x` must be.*Received: x=SemiSupervisedData"):
+        getattr(model, ask)(data)
+
+
+@pytest.mark.parametrize(
+    "x", [X, None, [X, X], tf.zeros((4, 2)), pandas.DataFrame(X)], ids=type
+)
+def test_fit_takes_no_plain_arrays(x):
+    model = make_model("uda")
+    with refuses(model, "`x` must be batches.*training_dataset.*from_arrays"):
+        model.fit(x, np.array([0, 1, 2, 0]), verbose=0)
+
+
+def test_evaluate_needs_examples_and_labels():
+    model = make_model("uda")
+    with refuses(model, "`x` must be examples.*None"):
+        model.evaluate()
+    with refuses(model, "labels.*y=None"):
+        model.evaluate(tf.data.Dataset.from_tensors(X))
 
 
 # Export.

@@ -102,9 +102,23 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         return self.model.labeler if ours else self.model
 
     def on_epoch_end(self, epoch, logs=None):
-        """Measures, and adds the values to the logs."""
-        if (epoch + 1) % self.every == 0 and logs is not None:
+        """Measures, and adds the values to the logs.
+
+        In the epochs between they are NaN, so that all have the same keys.
+        """
+        if logs is None:
+            return
+        if (epoch + 1) % self.every == 0:
             logs.update(self.measure())
+        else:
+            logs.update(dict.fromkeys(self._names(), np.nan))
+
+    def _names(self):
+        """What is measured."""
+        names = ["mean_confidence", "coverage", "marginal_gap"]
+        if self.y is not None:
+            names += ["accuracy", "accuracy_covered"]
+        return [f"pseudo_label_{name}" for name in names]
 
     def measure(self) -> dict[str, float]:
         """The values of now."""
@@ -118,19 +132,16 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         self.marginals.append(marginals)
         expected = self.expected_marginals
         expected = 1 / num_classes if expected is None else expected
-        values = {
-            "mean_confidence": confidence.mean(),
-            "coverage": covered.mean(),
-            "marginal_gap": np.abs(marginals - expected).sum() / 2,
-        }
+        values = [
+            confidence.mean(),
+            covered.mean(),
+            np.abs(marginals - expected).sum() / 2,
+        ]
         if self.y is not None:
             truth = arrays.class_ids(arrays.labels(self.y, num_classes))
             right = labels == truth
-            values["accuracy"] = right.mean()
-            values["accuracy_covered"] = (
-                right[covered].mean() if covered.any() else np.nan
-            )
-        return {
-            f"pseudo_label_{name}": float(value)
-            for name, value in values.items()
-        }
+            values += [
+                right.mean(),
+                right[covered].mean() if covered.any() else np.nan,
+            ]
+        return dict(zip(self._names(), map(float, values), strict=True))

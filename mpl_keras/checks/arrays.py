@@ -9,6 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks.arguments import ArgumentError
+
 
 def labels(y: Any, num_classes: int, argument: str = "y") -> np.ndarray:
     """Checks concrete labels, and returns them as an array.
@@ -102,10 +104,11 @@ def arrays(x: Any, argument: str) -> Any:
     for path, leaf in keras.tree.flatten_with_path(x):
         name = _name(argument, path)
         if not leaf.shape or leaf.dtype == object:
-            raise ValueError(
-                f"`{name}` must be an array, its first axis the examples "
-                f"(nested lists of numbers: call np.asarray). Received: "
-                f"{leaf!r}"
+            hint, received = _no_array(leaf)
+            raise ArgumentError(
+                name,
+                f"be an array, its first axis the examples ({hint})",
+                received,
             )
         sizes[name] = leaf.shape[0]
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
@@ -182,6 +185,27 @@ def reads_by_number(leaf: Any) -> bool:
 
 def _array(leaf: Any) -> Any:
     return leaf if reads_by_number(leaf) else np.asarray(leaf)
+
+
+def _no_array(leaf: np.ndarray) -> tuple[str, str]:
+    """How what numpy made no array of becomes one, and what it is."""
+    first = leaf.flat[0] if leaf.size else None
+    kind = type(first).__name__
+    if leaf.shape:
+        received = f"an array of objects, shape={leaf.shape}, first a {kind}"
+        if isinstance(first, (str, bytes)):
+            return "text: `x.astype(str)`", received
+        if hasattr(first, "shape") or isinstance(first, (list, tuple)):
+            return "examples of different sizes: make them alike", received
+        return "numbers: `x.astype('float32')`", received
+    if isinstance(first, tf.data.Dataset):
+        hint = "a dataset: `np.stack(list(dataset.as_numpy_iterator()))`"
+        if type(first).__name__.startswith("_Batch"):
+            hint = hint.replace("stack", "concatenate")
+        return hint, kind
+    if hasattr(first, "__next__"):
+        return "an iterator: `np.stack(list(x))`", kind
+    return "nested lists of numbers: call np.asarray", f"{leaf.item()!r}"
 
 
 def _form(x: Any) -> dict[str, tuple[tuple, str]]:

@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks.arguments import ArgumentError
+
 VIEWS = ("labeled", "weak", "strong")
 
 
@@ -62,6 +64,69 @@ def check_batch(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
     if "meta" in x and not isinstance(y, dict):
         check_labels(y, x["meta"], "meta", num_classes)
     _weight_shape(sample_weight, y)
+
+
+def check_trained_on(x: Any) -> None:
+    """Raises if `fit` cannot train on what `x` is, whatever it holds.
+
+    Raises:
+        ArgumentError: It says how to make batches of views.
+
+    Example:
+    >>> check_trained_on({"labeled": 1, "weak": 2, "strong": 3})
+    >>> check_trained_on(np.zeros((4, 2)))
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.ArgumentError: `x` must be batches of dicts of \
+views, labeled and unlabeled: `pipeline.training_dataset(data, ...)`, with \
+the data of `datasets.from_arrays(x_labeled, y_labeled, x_unlabeled)`, makes \
+them. Received: x=ndarray
+    """
+    data = hasattr(x, "unlabeled") and hasattr(x, "num_classes")
+    frame = hasattr(x, "shape") or hasattr(x, "to_numpy")
+    plain = x is None or isinstance(x, (list, tuple, str)) or np.isscalar(x)
+    if data or frame or plain:
+        raise ArgumentError(
+            "x",
+            "be batches of dicts of views, labeled and unlabeled: "
+            "`pipeline.training_dataset(data, ...)`, with the data of "
+            "`datasets.from_arrays(x_labeled, y_labeled, x_unlabeled)`, makes "
+            "them",
+            type(x).__name__,
+        )
+
+
+def refuse_views(x: Any, argument: str = "x") -> None:
+    """Raises if examples to be classified are a training batch's views.
+
+    Args:
+        x: Examples, or a dataset of them or of (examples, labels).
+        argument: The name by which an error calls it.
+
+    Raises:
+        ArgumentError: They are.
+
+    Example:
+    >>> refuse_views(np.zeros((4, 2)))
+    """
+    if hasattr(x, "unlabeled") and hasattr(x, "num_classes"):
+        raise ArgumentError(
+            argument,
+            "be examples, or a dataset of `(x, y)` such as `data.test`",
+            type(x).__name__,
+        )
+    spec = x
+    if isinstance(x, tf.data.Dataset):
+        spec = x.element_spec
+    if isinstance(spec, (tuple, list)) and spec:
+        spec = spec[0]
+    if isinstance(spec, dict) and set(VIEWS) <= set(spec):
+        raise ArgumentError(
+            argument,
+            "be plain examples, as one network takes them: views are for "
+            "training",
+            f"the views {sorted(spec)}",
+        )
 
 
 def _shape(leaf):

@@ -10,6 +10,34 @@ def optimized_variables(optimizer) -> list:
     return list(optimizer._trainable_variables)
 
 
+def without_decay(optimizer) -> list[int]:
+    """The numbers of its variables whose weights are not to decay.
+
+    Keras forgets in a file what `exclude_from_weight_decay` was told.
+
+    Example:
+    >>> net = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    >>> adamw = keras.optimizers.AdamW()
+    >>> adamw.exclude_from_weight_decay(var_names=["bias"])
+    >>> adamw.build(net.trainable_variables)
+    >>> without_decay(adamw)
+    [1]
+    """
+    return [
+        number
+        for number, variable in enumerate(optimized_variables(optimizer))
+        if not optimizer._use_weight_decay(variable)
+    ]
+
+
+def leave_out_of_decay(optimizer, numbers) -> None:
+    """The inverse of `without_decay`, for an optimizer that was built."""
+    variables = optimized_variables(optimizer)
+    keys = {optimizer._var_key(variables[number]) for number in numbers}
+    optimizer._exclude_from_weight_decay = keys
+    optimizer._exclude_from_weight_decay_cache = {}
+
+
 def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a network, those inside of others too.
 
@@ -19,6 +47,25 @@ def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
     'Dense'
     """
     return list(network._flatten_layers())
+
+
+def kept_variables(network: keras.Model) -> list:
+    """Floats that layers keep beside their weights, such as statistics.
+
+    Weights that are frozen are none of them.
+
+    Example:
+    >>> layers = keras.Input((2,)), keras.layers.BatchNormalization()
+    >>> [v.name for v in kept_variables(keras.Sequential(layers))]
+    ['moving_mean', 'moving_variance']
+    """
+    found = {
+        id(variable): variable
+        for layer in layers_of(network)
+        for variable in layer._non_trainable_variables
+        if keras.backend.is_float_dtype(variable.dtype)
+    }
+    return list(found.values())
 
 
 def metric_variables(model) -> list:

@@ -8,6 +8,7 @@ import contextlib
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras.distribute import replica_checks, replicas, workers
@@ -242,6 +243,33 @@ class DistributedModel(keras.Model):
     def metrics_built(self) -> bool:
         """Whether Keras has decided what the metrics' names mean."""
         return self._compile_metrics is not None and self._compile_metrics.built
+
+    def track_loss(self, metric: keras.metrics.Metric) -> None:
+        """Shows this mean as `loss`, in place of Keras's."""
+        # Keras's own is no tracked attribute either: it would show it twice.
+        object.__setattr__(self, "_loss_tracker", metric)
+
+    def shown_metrics(self) -> dict[str, keras.metrics.Metric]:
+        """All metrics by the names of their results."""
+        compiled = self._compile_metrics
+        found = {m.name: m for m in self.metrics if m is not compiled}
+        if self.metrics_built:
+            results = compiled.result()
+            found.update(zip(results, compiled.metrics, strict=True))
+        return found
+
+    def over_replicas(self, logs, return_dict: bool):
+        """What a batch showed, from what all replicas measured together.
+
+        The mean of their own results would be that of a mean alone.
+
+        Args:
+            logs: Values by name, of a batch.
+            return_dict: Whether they are wanted by name.
+        """
+        if self.distribute_strategy.num_replicas_in_sync > 1:
+            logs = keras.tree.map_structure(np.array, self.get_metrics_result())
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
 
     def update_loss(self, value, weight=1.0) -> None:
         """Adds a value to the mean that Keras shows as `loss`."""

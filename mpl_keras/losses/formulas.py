@@ -39,7 +39,8 @@ def dense_labels(labels, num_classes: int, dtype=tf.float32) -> tf.Tensor:
         return tf.cast(labels, dtype)
     if labels.shape.rank == 2:
         labels = tf.squeeze(labels, axis=-1)
-    labels = tf.cast(labels, tf.int32)
+    if labels.dtype != tf.int32:
+        labels = tf.cast(labels, tf.int64)  # int32 would wrap 2**32 to 0
     rows = tf.one_hot(labels, num_classes, dtype=dtype)
     known = tf.logical_and(labels >= 0, labels < num_classes)
     return tf.where(known[:, None], rows, tf.constant(np.nan, dtype))

@@ -4,18 +4,24 @@
 stops when steps go bad; metrics are of one network and one form of labels.
 """
 
+import warnings
+
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras import losses
-from mpl_keras.checks import arrays, batches
+from mpl_keras.checks import arguments, arrays, batches
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replica_checks, workers
 from mpl_keras.distribute.fit_callback import FitCallback
+from mpl_keras.models import first_batch, passes
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
-from mpl_keras.models.step_metrics import Measuring
+from mpl_keras.models.step_metrics import MeanOfSome, Measuring
+from mpl_keras.networks import requirements
 
 
 class FittedModel(FollowingModel):
@@ -42,6 +48,33 @@ class FittedModel(FollowingModel):
         self.examples_per_step = None
         self._evaluating = False
 
+    def compile(
+        self,
+        optimizer=None,
+        metrics=None,
+        weighted_metrics=None,
+        steps_per_execution: int = 1,
+        **options,
+    ):
+        """As `keras.Model.compile`; the models have their own arguments.
+
+        Raises:
+            ArgumentError: A metric is not known or has a name of ours, or
+                `steps_per_execution` is no number.
+        """
+        arguments.integer("steps_per_execution", steps_per_execution, 1)
+        self.measuring.compiled(
+            metrics=metrics, weighted_metrics=weighted_metrics
+        )
+        super().compile(
+            optimizer=optimizer,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            steps_per_execution=steps_per_execution,
+            **options,
+        )
+        self.track_loss(MeanOfSome(name="loss"))
+
     def make_state(self, name, shape, initializer, dtype="float32"):
         """A variable of the model's own, which all replicas agree on."""
         return self.add_weight(
@@ -59,7 +92,16 @@ class FittedModel(FollowingModel):
         """How many steps had values that were not finite, and were undone."""
         return self.safeguard.bad_steps
 
-    def fit(self, x=None, y=None, batch_size=None, epochs=1, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        *,
+        check_first_batch: bool = True,
+        **kwargs,
+    ):
         """As `keras.Model.fit`, on batches of labeled and unlabeled views.
 
         Args:
@@ -70,6 +112,9 @@ class FittedModel(FollowingModel):
             y: Labels, where `x` holds arrays.
             batch_size: Where `x` holds arrays.
             epochs: Number of epochs.
+            check_first_batch: Whether a model that was never trained looks at
+                the first batch, and raises if the values are far larger than
+                its networks were made for, or their outputs are probabilities.
             **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
                 without views, and is classified by the averaged network.
 
@@ -83,6 +128,7 @@ class FittedModel(FollowingModel):
             distribute.WorkerLost: If one of several workers is gone: start
                 all of them again.
         """
+        batches.check_trained_on(x)
         if isinstance(x, tf.data.Dataset):
             kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
             kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
@@ -104,13 +150,11 @@ class FittedModel(FollowingModel):
             self._check_validation(kwargs["validation_data"])
         self.check_networks()
         self.check_execution(x, kwargs.get("steps_per_epoch"))
+        self.check_rates()
+        if check_first_batch:
+            self._check_first_batch(x, y)
         strategy = self.distribute_strategy
-        callbacks = kwargs.get("callbacks")
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = callbacks.callbacks
-        else:
-            callbacks = [_StopWhenBad(), *keras.tree.flatten(callbacks or [])]
-            kwargs["callbacks"] = callbacks
+        callbacks, stop = self._callbacks(kwargs)
         try:
             with workers.noticing_lost_workers(strategy):
                 x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
@@ -120,6 +164,18 @@ class FittedModel(FollowingModel):
             for callback in callbacks:
                 if isinstance(callback, FitCallback):
                     callback.on_fit_end()
+            callbacks.remove(stop)
+
+    def _callbacks(self, kwargs):
+        """Those that will be called, and the one of them that is ours."""
+        stop, given = _StopWhenBad(), kwargs.get("callbacks")
+        if isinstance(given, keras.callbacks.CallbackList):
+            stop.set_model(self)
+            callbacks = given.callbacks
+        else:
+            callbacks = kwargs["callbacks"] = keras.tree.flatten(given or [])
+        callbacks.insert(0, stop)  # its values are for those that follow
+        return callbacks, stop
 
     def check_execution(self, x, steps: int | None) -> None:
         """Raises for what several replicas or steps at once cannot do.
@@ -172,11 +228,55 @@ class FittedModel(FollowingModel):
                 x = stream.from_step(stream.start_step + epoch * steps + batch)
         return x, begin
 
-    def train_on_batch(self, x, y=None, sample_weight=None, **kwargs):
-        """As `keras.Model.train_on_batch`, on one batch of views."""
+    def train_on_batch(
+        self,
+        x,
+        y=None,
+        sample_weight=None,
+        class_weight=None,
+        return_dict: bool = False,
+        *,
+        check_first_batch: bool = True,
+    ):
+        """As `keras.Model.train_on_batch`, on one batch of views.
+
+        Args:
+            x: Dict of views.
+            y: Labels.
+            sample_weight: A weight for each label, or None.
+            class_weight: Of each class, or None.
+            return_dict: Whether values come by name.
+            check_first_batch: As of `fit`, before the first step.
+        """
         y = self._checked_labels(x, y, sample_weight)
         self._prepare_metrics(y)
-        return super().train_on_batch(x, y, sample_weight, **kwargs)
+        if check_first_batch and self.train_function is None:
+            self.check_rates()
+            self._check_first_batch(x, y)
+        logs = super().train_on_batch(
+            x, y, sample_weight, class_weight, return_dict=True
+        )
+        return self.over_replicas(logs, return_dict)
+
+    def check_rates(self) -> None:
+        """Raises if an optimizer would go up the loss, as it is now."""
+        for name, optimizer in self.optimizers.items():
+            argument = f"{name}_optimizer".removeprefix("model_")
+            requirements.check_rates(optimizer, argument)
+
+    def _check_first_batch(self, x, y):
+        """Raises if the first batch of all is not what networks are for."""
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if int(self.step.numpy()) or replicas > 1:
+            return  # BatchNorm would wait for the other replicas.
+        if isinstance(x, tf.data.Dataset):
+            first = next(iter(x.take(1)), None)
+            if first is None:
+                return
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(first)
+        if isinstance(x, dict):
+            y = y["labeled"] if isinstance(y, dict) else y
+            first_batch.check(self.trained, x["labeled"], y)
 
     def _prepare_metrics(self, y):
         """Makes the metrics' variables, from the labels that will come."""
@@ -211,14 +311,12 @@ class FittedModel(FollowingModel):
             x, y = data[:2]
         else:
             return  # Keras's other kinds of data have no common form.
-        if isinstance(x, dict) and set(VIEWS) <= set(x):
-            raise ValueError(
-                "`validation_data` must be `(x, y)` with plain examples, as "
-                f"the network takes them. Received: the views {sorted(x)}"
-            )
+        batches.refuse_views(data, "validation_data")
         batches.check_labels(y, x, "validation_data", self.num_classes)
         if not isinstance(data, tf.data.Dataset):
+            arrays.finite(x, "validation_data[0]")
             arrays.labels(y, self.num_classes, "validation_data[1]")
+            _some_weight(data[2] if len(data) == 3 else None)
 
     # Evaluation, of the averaged network, and metrics.
 
@@ -228,42 +326,107 @@ class FittedModel(FollowingModel):
         batches.check_labels(y, x, "evaluation", self.num_classes)
         logits = self(x, training=False)
         values = losses.crossentropy(y, logits)
+        odd = passes.odd_examples(x, y, self.num_classes)
+        values += tf.cast(odd, values.dtype)
         # A replica may be left without examples of the last batch.
-        count = tf.size(values)
+        count = tf.cast(tf.size(values), values.dtype)
         loss = weighted_mean(values, sample_weight)
         loss = tf.where(count > 0, loss, tf.zeros_like(loss))
-        self.update_loss(loss, count)
+        weighed = passes.any_weight(sample_weight)
+        self.update_loss(loss, count if weighed is None else count * weighed)
         self.measuring.measure(x, y, logits, sample_weight)
-        return self.measuring.without_trackers(super().get_metrics_result())
+        return self.measuring.without_trackers(self.get_metrics_result())
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`, of the averaged network on `(x, y)`."""
-        if y is not None:
-            self._prepare_metrics(arrays.labels(y, self.num_classes))
+        """As `keras.Model.evaluate`, of the averaged network on `(x, y)`.
+
+        The values are NaN, with a warning, if the loss is not finite, or
+        nothing was measured.
+        """
+        batches.refuse_views(x)
+        if x is None:
+            raise ArgumentError(
+                "x", "be examples, or a dataset of `(x, y)`", "None"
+            )
+        self._check_evaluated(x, y, kwargs.get("sample_weight"))
         self._evaluating = True
         try:
-            return super().evaluate(x, y, *args, **kwargs)
+            result = super().evaluate(x, y, *args, **kwargs)
+        finally:
+            self._evaluating = False
+        self._warn_of_nan(result)
+        return result
+
+    def _check_evaluated(self, x, y, sample_weight):
+        """Raises unless examples and labels can be measured with."""
+        if y is not None:
+            arrays.finite(x, "x")
+            y = arrays.labels(y, self.num_classes)
+        elif isinstance(x, tf.data.Dataset):
+            x, y, _ = keras.utils.unpack_x_y_sample_weight(x.element_spec)
+            batches.check_labels(y, x, "evaluation", self.num_classes)
+        if y is not None and tf.TensorShape(y.shape).rank is not None:
+            self._prepare_metrics(y)
+        _some_weight(sample_weight)
+
+    def _warn_of_nan(self, result):
+        """Says why values are NaN."""
+        flat = keras.tree.flatten(
+            result.get("loss") if isinstance(result, dict) else result
+        )
+        if flat and flat[0] is not None and not np.isfinite(flat[0]):
+            warnings.warn(
+                "The loss of the evaluation is not finite, so that its metrics "
+                "are NaN. Look for values in the data that are not finite, "
+                f"labels outside of [0, {self.num_classes}), rows of labels "
+                "that do not sum to 1, and examples that all weigh 0.",
+                stacklevel=3,
+            )
+
+    def test_on_batch(
+        self, x, y=None, sample_weight=None, return_dict: bool = False
+    ):
+        """As `keras.Model.test_on_batch`, of the averaged network."""
+        batches.refuse_views(x)
+        self._check_evaluated(x, y, sample_weight)
+        self._evaluating = True
+        try:
+            logs = super().test_on_batch(x, y, sample_weight, return_dict=True)
+            return self.over_replicas(logs, return_dict)
         finally:
             self._evaluating = False
 
-    def test_on_batch(self, *args, **kwargs):
-        """As `keras.Model.test_on_batch`, of the averaged network."""
-        self._evaluating = True
-        try:
-            return super().test_on_batch(*args, **kwargs)
-        finally:
-            self._evaluating = False
+    def predict(self, x, *args, **kwargs):
+        """As `keras.Model.predict`, of the averaged network."""
+        batches.refuse_views(x)
+        return super().predict(x, *args, **kwargs)
+
+    def predict_on_batch(self, x):
+        """As `keras.Model.predict_on_batch`, of the averaged network."""
+        batches.refuse_views(x)
+        return super().predict_on_batch(x)
 
     def get_metrics_result(self):
-        """Values of all metrics; in evaluation of those it measures."""
+        """Values of all metrics; in evaluation of those it measures.
+
+        What measured nothing is NaN.
+        """
         result = super().get_metrics_result()
+        result = self.measuring.without_guesses(result)
         if self._evaluating:
             return self.measuring.without_trackers(result)
         return result
 
 
 class _StopWhenBad(keras.callbacks.Callback):
-    """Looks at the count of bad steps, not so often that devices wait."""
+    """Looks at the count of bad steps, not so often that devices wait.
+
+    And at learning rates, which callbacks may set before each epoch.
+    """
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:  # other callbacks have set what they set
+            self.model.check_rates()
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % 10 == 9:
@@ -271,12 +434,20 @@ class _StopWhenBad(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._check()
-        if logs is not None and int(self.model.bad_steps.numpy()):
+        if logs is not None:
             logs["bad_steps"] = int(self.model.bad_steps.numpy())
 
     def _check(self):
         self.model.safeguard.check(
             int(self.model.step.numpy()), self.model.num_classes
+        )
+
+
+def _some_weight(sample_weight):
+    """Raises if arrays' weights are all 0: nothing would be measured."""
+    if sample_weight is not None and not np.any(sample_weight):
+        raise ArgumentError(
+            "sample_weight", "not be 0 for all examples", "zeros"
         )
 
 

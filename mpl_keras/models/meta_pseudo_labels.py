@@ -11,6 +11,7 @@ from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
+from mpl_keras.models.step_metrics import measured
 from mpl_keras.models.student import StudentUpdate, meta_batch
 from mpl_keras.networks import averaging, requirements
 
@@ -269,7 +270,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         shown["teacher_loss"] += look.penalty
         shown["student_loss"] = learned.loss
         shown["pseudo_label_confidence"] = passes.confidence(taught)
-        self.measuring.update(shown, reaction.loss_after)
+        weight = passes.any_weight(meta.weight)
+        self.measuring.update(shown, measured(reaction.loss_after, weight))
         self.measuring.measure(x, meta.labels, learned.logits, meta.weight)
         quantities = {
             "teacher's logits": list(look.logits.values()),
@@ -280,6 +282,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
             "teacher's gradient": gradients,
             "student's updated weights": passes.weights_of(self.student),
             "teacher's updated weights": passes.weights_of(self.teacher),
+            "statistics": passes.statistics_of(self.student, self.teacher),
+            "labels": passes.odd_rows(y, self.num_classes),
+            "examples": look.unlearned,
         }
         self.safeguard.finish(before, quantities)
         return self.measuring.result()

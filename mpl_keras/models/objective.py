@@ -12,6 +12,7 @@ from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
 from mpl_keras.models.alignment import DistributionAlignment
 from mpl_keras.models.masking import AdaptiveMasking
+from mpl_keras.models.step_metrics import measured
 
 
 class UDAObjective:
@@ -76,10 +77,10 @@ class UDAObjective:
         Returns:
             The loss, and what to watch, by name.
         """
-        supervised = self._supervised(
+        supervised, weighs = self._supervised(
             labels, logits["labeled"], sample_weight, step
         )
-        watch = {"supervised_loss": supervised}
+        watch = {"supervised_loss": measured(supervised, weighs)}
         if self._consistency is None:
             return supervised, watch
         aligned = self._alignment(logits["weak"], labels, logits["labeled"])
@@ -108,10 +109,14 @@ class UDAObjective:
         return loss.unmasked(weak, strong) * counted, counted
 
     def _supervised(self, labels, logits, sample_weight, step):
+        """The loss, and 0.0 if it is of no example; None if that cannot be."""
         values = losses.crossentropy(labels, logits, self._label_smoothing)
+        weighs = passes.any_weight(sample_weight)
         if self._supervised_threshold is not None:
             threshold = schedules.value_at(self._supervised_threshold, step)
             mask = losses.annealing_mask(labels, logits, threshold)
             kept = replicas.mean(tf.reduce_mean(mask))
             values = tf.math.divide_no_nan(values * mask, kept)
-        return passes.weighted_mean(values, sample_weight)
+            some = tf.cast(kept > 0, tf.float32)
+            weighs = some if weighs is None else some * weighs
+        return passes.weighted_mean(values, sample_weight), weighs

@@ -39,8 +39,8 @@ def finite(quantities: Mapping[str, Any]) -> tf.Tensor:
         )
 
     flags = [
-        tf.reduce_all([whole(tensor) for tensor in tf.nest.flatten(tensors)])
-        for tensors in quantities.values()
+        tf.reduce_all([whole(tensor) for tensor in flat]) if flat else True
+        for flat in map(tf.nest.flatten, quantities.values())
     ]
     shares = replicas.mean(tf.cast(tf.stack(flags), tf.float32))
     return shares >= 1.0
@@ -140,8 +140,9 @@ class Safeguard:
                 f"{count} steps in a row had values that are not finite: the "
                 f"first was the {name}, in step {step - count}. They left no "
                 "trace: weights, statistics and backups are those of the last "
-                "good step. Look for such values in the data and for labels "
-                f"outside of [0, {num_classes}), or lower the learning rate."
+                "good step. Look for such values in the data, and for labels "
+                f"outside of [0, {num_classes}) or rows of labels that do not "
+                "sum to 1, or lower the learning rate."
             )
 
 

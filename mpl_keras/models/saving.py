@@ -4,7 +4,9 @@ import os
 
 import keras
 
+from mpl_keras.distribute import state
 from mpl_keras.distribute.trainer import DistributedModel
+from mpl_keras.networks import requirements
 
 
 class SavableModel(DistributedModel):
@@ -66,11 +68,22 @@ class SavableModel(DistributedModel):
         config = {name: config[name] for name in names if name in config}
         for name, optimizer in optimizers.items():
             config[name] = keras.saving.serialize_keras_object(optimizer)
+        without_decay = {
+            name: state.without_decay(requirements.inner_optimizer(optimizer))
+            for name, optimizer in self.optimizers.items()
+        }
+        if any(without_decay.values()):
+            config["without_weight_decay"] = without_decay
         return config
 
     def compile_from_config(self, config):
         """Compiles a loaded model; the optimizers are ready to be loaded."""
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        config = keras.saving.deserialize_keras_object(config)
+        without_decay = config.pop("without_weight_decay", {})
+        self.compile(**config)
+        for name, numbers in without_decay.items():
+            optimizer = requirements.inner_optimizer(self.optimizers[name])
+            state.leave_out_of_decay(optimizer, numbers)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

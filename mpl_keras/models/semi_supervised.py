@@ -9,7 +9,8 @@ from typing import Any
 import keras
 
 from mpl_keras import files, losses, schedules
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, batches
+from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.models.alignment import DistributionAlignment
 from mpl_keras.models.fitting import FittedModel
 from mpl_keras.models.masking import AdaptiveMasking
@@ -115,6 +116,10 @@ class SemiSupervisedModel(FittedModel):
             Logits, shape `(batch, num_classes)`.
         """
         del training
+        try:
+            batches.refuse_views(inputs, "inputs")
+        except ArgumentError as error:  # Keras cannot add to it where it was
+            raise ValueError(str(error)) from error
         self.follow_early_changes()
         return self.averaged(inputs, training=False)
 

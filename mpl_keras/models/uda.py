@@ -8,6 +8,7 @@ from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
+from mpl_keras.models.step_metrics import Measured
 from mpl_keras.networks import averaging, requirements
 
 
@@ -154,13 +155,19 @@ class UDA(SemiSupervisedModel):
             shown["pseudo_label_confidence"] = passes.confidence(
                 look.logits["weak"]
             )
-        self.measuring.update(shown, loss + look.penalty)
+        total = loss + look.penalty
+        supervised = shown["supervised_loss"]
+        if self.consistency is None and isinstance(supervised, Measured):
+            total = Measured(total, supervised.weight)
+        self.measuring.update(shown, total)
         self.measuring.measure(x, y, look.logits["labeled"], sample_weight)
         quantities = {
             "logits": list(look.logits.values()),
             "loss": loss + look.penalty,
             "gradient": gradients,
             "updated weights": passes.weights_of(self.model),
+            "statistics": passes.statistics_of(self.model),
+            "labels": passes.odd_rows(y, self.num_classes),
         }
         self.safeguard.finish(before, quantities)
         return self.measuring.result()

@@ -9,6 +9,15 @@ from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.distribute import replica_checks, state
 from mpl_keras.networks import carrying
 
+# What would lead up the loss if it were negative.
+_RATES = (
+    "learning_rate",
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+)
+
 
 def check_network(network, argument: str, stacklevel: int = 4) -> int:
     """Raises unless a network is a built Keras classifier.
@@ -182,14 +191,25 @@ def _output_shape(network):
     return keras.tree.map_structure(lambda x: tuple(x.shape), outputs)
 
 
-def _warn_of_probabilities(network, argument, stacklevel):
-    """A network that ends in a softmax trains, but hardly learns."""
+def last_activation(network: keras.Model) -> str:
+    """The name of what a network's last layer does, in lower case."""
+    _, activation = _last_layer(network)
+    name = getattr(activation, "__name__", type(activation).__name__)
+    return name.lower()
+
+
+def _last_layer(network):
+    """The last layer, and its activation or itself."""
     last = network
     while getattr(last, "layers", None):
         last = getattr(last, "operations", last.layers)[-1]
-    activation = getattr(last, "activation", last)
-    name = getattr(activation, "__name__", type(activation).__name__)
-    if name.lower() in ("softmax", "sigmoid"):
+    return last, getattr(last, "activation", last)
+
+
+def _warn_of_probabilities(network, argument, stacklevel):
+    """A network that ends in a softmax trains, but hardly learns."""
+    if last_activation(network) in ("softmax", "sigmoid"):
+        last, _ = _last_layer(network)
         warnings.warn(
             "Networks must output logits, without softmax or sigmoid at the "
             f"end. Received: {argument}={network.name!r}, whose last layer is "
@@ -217,11 +237,49 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
             "`teacher` and `student` must not share weights. Received: "
             f"networks that share {shared}"
         )
+    _check_same_inputs(teacher, student)
     if widths[0] != widths[1]:
         raise ValueError(
             "`teacher` and `student` must have the same number of classes. "
             f"Received: outputs of width {widths[0]} and {widths[1]}"
         )
+
+
+def _check_same_inputs(teacher, student):
+    """Raises if one batch cannot be of both networks' shapes."""
+    networks = teacher, student
+    if not all(hasattr(network, "inputs") for network in networks):
+        return  # One called on examples of a size may take others.
+    ones, others = (
+        {
+            path: tuple(x.shape)[1:]
+            for path, x in keras.tree.flatten_with_path(i)
+        }
+        for i in map(symbolic_inputs, networks)
+    )
+    if len(ones) == len(others) == 1:
+        others = dict(zip(ones, others.values(), strict=True))
+    for path in ones.keys() & others.keys():
+        if not _compatible(ones[path], others[path]):
+            where = "".join(f"[{key!r}]" for key in path)
+            raise ArgumentError(
+                "student",
+                "take inputs of the same shape as {teacher}",
+                f"inputs{where} of shape {others[path]}",
+                others={"teacher": f"inputs{where} of shape {ones[path]}"},
+            )
+
+
+def _compatible(one, other):
+    """Whether an example can have both shapes, as Keras fits them."""
+    if len(one) > len(other):
+        one, other = other, one
+    if len(other) == len(one) + 1 and other[-1] == 1:
+        other = other[:-1]  # Keras adds and drops a last axis of 1.
+    return len(one) == len(other) and all(
+        None in sizes or sizes[0] == sizes[1]
+        for sizes in zip(one, other, strict=True)
+    )
 
 
 def check_optimizer(optimizer, network: keras.Model, argument: str):
@@ -241,6 +299,7 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
         )
     optimizer = known
     inner = inner_optimizer(optimizer)
+    check_rates(optimizer, argument)
     if inner.use_ema:
         raise ValueError(
             f"`{argument}` must not use an average of its own: at the end of "
@@ -264,6 +323,36 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
     if not optimizer.built:
         optimizer.build(network.trainable_variables)
     return optimizer
+
+
+def check_rates(optimizer, argument: str) -> None:
+    """Raises if an optimizer would go up the loss, as it is now.
+
+    Args:
+        optimizer: A Keras optimizer.
+        argument: Its name in the error.
+
+    Raises:
+        ArgumentError: Its learning rate is negative or not finite, its decay
+            of weights negative, or a limit of its gradients not positive.
+
+    Example:
+    >>> check_rates(keras.optimizers.SGD(0.1), "optimizer")
+    """
+    inner = inner_optimizer(optimizer)
+    for name in _RATES:
+        value = getattr(inner, name, None)
+        if value is None:
+            continue
+        value = float(keras.ops.convert_to_numpy(value))
+        positive = value > 0 or (value == 0 and "clip" not in name)
+        if not positive or value == float("inf"):
+            raise ArgumentError(
+                argument,
+                f"have a {name} that is finite and "
+                f"{'positive' if 'clip' in name else 'not negative'}",
+                f"{type(inner).__name__} with {name}={value:g}",
+            )
 
 
 def inner_optimizer(optimizer):

@@ -347,6 +347,21 @@ def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
     return arrays.pair(*pair, num_classes, f"{name}[0]", f"{name}[1]")
 
 
+def _images_of_other_integers(x: Any) -> str:
+    """How images of 16 or more bits become some that views are for."""
+    shape = getattr(x, "view_shape", getattr(x, "shape", (0,))[1:])
+    dtype = getattr(x, "dtype", None)
+    if len(shape) != 3 or dtype is None or not tf.as_dtype(dtype).is_integer:
+        return ""
+    return (
+        f". These are images of {tf.as_dtype(dtype).name}: `(x / "
+        "x.dtype.max * 255).astype('uint8')` makes images of 8 bits, "
+        "`(x / x.dtype.max).astype('float32')` of floats"
+        if tf.as_dtype(dtype).size > 1
+        else f". These are images of {tf.as_dtype(dtype).name}, not uint8"
+    )
+
+
 def _checked_views(views: Any, x: Any) -> augment.Views:
     """The views, each of them tried on two examples."""
     if not isinstance(views, augment.Views):
@@ -356,6 +371,8 @@ def _checked_views(views: Any, x: Any) -> augment.Views:
             if views is None
             else ""
         )
+        if views is None:
+            why += _images_of_other_integers(x)
         raise ValueError(
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"

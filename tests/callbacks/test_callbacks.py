@@ -200,8 +200,10 @@ def test_monitor_adds_to_the_history(method):
     ).history
     assert len(history["loss"]) == 4
     names = ("coverage", "marginal_gap", "accuracy", "accuracy_covered")
-    for name in names:
-        assert len(history[f"pseudo_label_{name}"]) == 2
+    for name in names:  # in all epochs, NaN where it was not measured
+        values = np.array(history[f"pseudo_label_{name}"])
+        assert len(values) == 4 and np.isnan(values[::2]).all()
+    assert not np.isnan(history["pseudo_label_coverage"][1::2]).any()
     assert np.shape(monitor.marginals) == (2, 3)
     # The last values are those of the network that labels, as it is now.
     labeller = model.teacher if method == "mpl" else model

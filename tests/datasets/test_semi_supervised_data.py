@@ -9,7 +9,7 @@ import pytest
 import sklearn.datasets
 import tensorflow as tf
 
-from mpl_keras import augment, datasets
+from mpl_keras import augment, datasets, pipeline
 from mpl_keras.checks import arrays
 from mpl_keras.datasets import toys
 
@@ -391,3 +391,61 @@ def test_digits_are_those_of_scikit_learn_and_do_not_need_it(monkeypatch):
     x, y = toys._load_digits()
     np.testing.assert_array_equal(x.reshape(-1, 64) * 16, pixels)
     np.testing.assert_array_equal(y, labels)
+
+
+# What is no array, and how it becomes one.
+
+
+def objects(*values):
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"x_unlabeled": tf.data.Dataset.from_tensor_slices(UNLABELED)},
+            "`x_unlabeled`.*np.stack.*Received: x_unlabeled=_Tensor",
+        ),
+        (
+            {"x_labeled": tf.data.Dataset.from_tensors(LABELED).batch(2)},
+            "`x_labeled`.*np.concatenate.*Received: x_labeled=_Batch",
+        ),
+        (
+            {"y_labeled": tf.data.Dataset.from_tensor_slices(Y)},
+            "`y_labeled` must be an array",
+        ),
+        (
+            {"x_labeled": objects("a", "b", "c", "d")},
+            r"text: `x.astype\(str\)`.*shape=\(4,\), first a str",
+        ),
+        (
+            {"x_unlabeled": objects(*(np.zeros(n) for n in range(1, 5)))},
+            "`x_unlabeled`.*different sizes.*ndarray",
+        ),
+        (
+            {"x_labeled": LABELED.astype(object)},
+            r"numbers: `x.astype\('float32'\)`.*first a float",
+        ),
+        ({"x_unlabeled": iter(UNLABELED)}, "iterator.*np.stack"),
+        (
+            {"y_labeled": np.array([0, 1, np.nan, 1])},
+            "`y_labeled` must be finite.*index .2,.",
+        ),
+    ],
+)
+def test_what_is_no_array(changes, message):
+    given = {"x_labeled": LABELED, "y_labeled": Y, "x_unlabeled": UNLABELED}
+    with pytest.raises(ValueError, match=message) as error:
+        datasets.from_arrays(**{**given, **changes})
+    assert len(str(error.value)) < 300  # no array is printed whole
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_images_of_16_bits_are_named(dtype):
+    x = np.zeros((4, 8, 8, 3), dtype)
+    data = datasets.from_arrays(x, Y, x)
+    with pytest.raises(ValueError, match=f"images of {dtype}.*'uint8'"):
+        pipeline.training_dataset(data, 2, 2)

@@ -77,7 +77,7 @@ def test_fit_learns_and_reports(kind, data):
     assert int(model.step) == 120
     trained = {name for name in history if not name.startswith("val_")}
     if kind == "mpl":
-        assert trained == TRAINING_ONLY | {"loss", "accuracy"}
+        assert trained == TRAINING_ONLY | {"loss", "accuracy", "bad_steps"}
         # METHOD: about a tenth, throughout.
         assert 0.01 < history["feedback_share"][-1] < 0.5
     # Only what validation measures, with nothing left over from training.

@@ -1,7 +1,18 @@
 """A step that goes bad leaves no trace, on one replica or on two."""
 
+import functools
+
+import keras
+import numpy as np
 import pytest
 import scripts
+import tensorflow as tf
+
+from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras.checks import ArgumentError
+from mpl_keras.losses import dense_labels
+from mpl_keras.models import passes
+from mpl_keras.networks import requirements
 
 SCRIPT = """
 import contextlib
@@ -98,3 +109,208 @@ def test_a_bad_step_leaves_no_trace(replicas, policy, tmp_path):
     result = scripts.run_code(code, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
     assert "the first was the teacher's logits, in step 9" in result.stdout
+
+
+# What no loss shows.
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(12, 6)).astype("float32")
+Y = np.arange(12) % 3
+
+
+def make_net(first=None, width=6):
+    first = first or keras.layers.Dense(8, activation="relu")
+    return keras.Sequential(
+        [keras.Input((width,)), first, keras.layers.Dense(3)]
+    )
+
+
+def make_model(kind="uda", first=keras.layers.BatchNormalization):
+    if kind == "uda":
+        model, optimizers = UDA(make_net(first())), ["sgd"]
+    else:
+        model = MetaPseudoLabels(make_net(first()), make_net(first()))
+        optimizers = ["sgd", "sgd"]
+    model.compile(*optimizers, run_eagerly=True)
+    return model
+
+
+def is_undone(model, x, y=Y):
+    """Whether a step counts as bad, and changes nothing."""
+    before = [v.numpy() for v in model.weights if "metric" not in v.path]
+    views = {"labeled": x, "weak": x, "strong": x}
+    data = tf.data.Dataset.from_tensors((views, y))
+    model.fit(data, verbose=0, check_first_batch=False)
+    after = [v.numpy() for v in model.weights if "metric" not in v.path]
+    same = [np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+    return int(model.bad_steps) == 1 and sum(same) >= len(same) - 4
+
+
+@pytest.mark.parametrize("kind", ["uda", "mpl"])
+def test_running_statistics_that_become_infinite(kind):
+    # The variance of such values is infinite, and what comes out is 0.
+    model = make_model(kind)
+    assert is_undone(model, np.where(X > 1, X * 1e30, X))
+    for network in [*model.trained.values(), model.averaged]:
+        for value in network.get_weights():
+            assert np.isfinite(value).all()
+
+
+def test_statistics_of_a_layer_of_ones_own():
+    class Largest(keras.layers.Layer):
+        def build(self, shape):
+            self.largest = self.add_weight(
+                shape=(2, 2), initializer="zeros", trainable=False
+            )
+
+        def call(self, x):
+            self.largest.assign(tf.fill([2, 2], tf.reduce_max(tf.abs(x)) ** 2))
+            return tf.clip_by_value(x, -1.0, 1.0)
+
+    assert is_undone(make_model(first=Largest), X * 1e30)
+
+
+def test_frozen_weights_are_no_statistics():
+    net = make_net(keras.layers.BatchNormalization())
+    net.layers[-1].trainable = False
+    (statistics,) = passes.statistics_of(net)
+    assert statistics.shape == (12,)
+    net.layers[0].trainable = False
+    assert passes.statistics_of(make_net()) == []
+
+
+@pytest.mark.parametrize("kind", ["uda", "mpl"])
+@pytest.mark.parametrize("rows", ["sum", "negative", "zeros"])
+def test_rows_of_labels_that_are_no_probabilities(kind, rows):
+    y = np.eye(3, dtype="float32")[Y]
+    y[3] = {"sum": [1, 1, 0], "negative": [-1, 1, 1], "zeros": 0}[rows]
+    dense = functools.partial(keras.layers.Dense, 8)
+    assert is_undone(make_model(kind, dense), X, y)
+
+
+def test_rows_of_labels_that_are_probabilities():
+    rows = tf.constant([[0.5, 0.25, 0.25], [0.334, 0.333, 0.333]])
+    for dtype in ("float32", "float16", "float64"):
+        (odd,) = passes.odd_rows(tf.cast(rows, dtype), 3)
+        np.testing.assert_array_equal(odd, [0, 0])
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "uint32", "float64"])
+def test_labels_out_of_range_do_not_wrap(dtype):
+    labels = np.array([1, 2**32 - 1, 2], dtype)
+    if dtype != "uint32":
+        labels[1] = 2**32 + 1
+    rows = dense_labels(labels, 3).numpy()
+    assert np.isnan(rows[1]).all()
+    np.testing.assert_array_equal(rows[[0, 2]], np.eye(3)[[1, 2]])
+
+
+def test_labels_of_2_to_the_32_are_undone():
+    dense = functools.partial(keras.layers.Dense, 8)
+    assert is_undone(make_model(first=dense), X, Y + 2**32)
+
+
+def test_nan_that_a_fused_operation_swallows():
+    # In a graph, a dense layer with ReLU makes 0 of it; gradients show it, but
+    # nothing is learned through this view.
+    model = MetaPseudoLabels(
+        make_net(), make_net(), feedback=None, pseudo_label_view="strong"
+    )
+    model.compile("sgd", "sgd")
+    x = np.where(X > 1, np.nan, X)
+    views = {"labeled": X, "weak": x, "strong": X}
+    history = model.fit(tf.data.Dataset.from_tensors((views, Y)), verbose=0)
+    assert history.history["bad_steps"] == [1]
+
+
+# Optimizers that would go up.
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name"),
+    [
+        (keras.optimizers.SGD(-0.1), "learning_rate"),
+        (keras.optimizers.SGD(float("nan")), "learning_rate"),
+        (keras.optimizers.SGD(float("inf")), "learning_rate"),
+        (
+            keras.optimizers.Adam(
+                keras.optimizers.schedules.ExponentialDecay(-0.1, 9, 0.9)
+            ),
+            "learning_rate",
+        ),
+        (keras.optimizers.AdamW(0.1, weight_decay=-0.1), "weight_decay"),
+        (keras.optimizers.SGD(0.1, clipnorm=-1.0), "clipnorm"),
+        (keras.optimizers.SGD(0.1, global_clipnorm=0.0), "global_clipnorm"),
+        (keras.optimizers.SGD(0.1, clipvalue=-1.0), "clipvalue"),
+    ],
+)
+def test_an_optimizer_that_goes_up(optimizer, name):
+    with pytest.raises(ArgumentError, match=f"`optimizer` must.*{name}="):
+        UDA(make_net()).compile(optimizer)
+
+
+def test_a_learning_rate_that_becomes_negative():
+    model = make_model("mpl")
+    model.student_optimizer.learning_rate = -0.1
+    data = {"labeled": X, "weak": X, "strong": X}
+    for train in (model.fit, model.train_on_batch):
+        with pytest.raises(ArgumentError, match="`student_optimizer` must"):
+            train(data, Y)
+    model.student_optimizer.learning_rate = 0.0  # it waits
+    model.train_on_batch(data, Y)
+    down = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 - epoch)
+    with pytest.raises(ArgumentError, match="`student_optimizer`.*rate=-0.9"):
+        model.fit(data, Y, epochs=3, verbose=0, callbacks=[down])
+    assert int(model.step) == 2
+
+
+# Inputs of teacher and student.
+
+
+def functional(shape):
+    if isinstance(shape, dict):
+        inputs = {name: keras.Input(s, name=name) for name, s in shape.items()}
+        parts = [keras.layers.Flatten()(x) for x in inputs.values()]
+        x = keras.layers.Concatenate()(parts)
+    else:
+        inputs = keras.Input(shape)
+        x = keras.layers.GlobalAveragePooling2D()(inputs)
+    return keras.Model(inputs, keras.layers.Dense(3)(x))
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student"),
+    [
+        (make_net(width=6), make_net(width=5)),
+        (functional((8, 8, 3)), functional((8, 8, 1))),
+        (functional((8, 8, 3)), functional((16, 16, 3))),
+        (
+            functional({"a": (2,), "b": (3,)}),
+            functional({"a": (2,), "b": (4,)}),
+        ),
+    ],
+)
+def test_inputs_that_differ(teacher, student):
+    with pytest.raises(ArgumentError, match="`student` must take.*`teacher`"):
+        requirements.check_pair(teacher, student)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "student"),
+    [
+        (functional((None, None, 3)), functional((8, 8, 3))),
+        (functional({"a": (2,), "b": (3,)}), functional({"a": (2,)})),
+        (
+            make_net(),
+            keras.Sequential(
+                [
+                    keras.Input((6, 1)),
+                    keras.layers.Flatten(),
+                    keras.layers.Dense(3),
+                ]
+            ),
+        ),
+    ],
+)
+def test_inputs_that_can_be_the_same(teacher, student):
+    requirements.check_pair(teacher, student)

@@ -262,3 +262,43 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="No space"):
         model.export(tmp_path / "student")
     assert list(tmp_path.iterdir()) == []
+
+
+def adamw(rate, **excluded):
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=0.5)
+    optimizer.exclude_from_weight_decay(**excluded)
+    return optimizer
+
+
+def decayed(optimizer):
+    return [
+        optimizer._use_weight_decay(v) for v in optimizer._trainable_variables
+    ]
+
+
+def test_weights_that_are_not_to_decay(tmp_path):
+    # Keras forgets them in a file.
+    teacher, student = make_net(), make_net()
+    model = MetaPseudoLabels(teacher, student)
+    model.compile(
+        adamw(0.1, var_names=["bias", "beta"]),
+        adamw(0.1, var_list=[student.layers[0].kernel]),
+    )
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for name, optimizer in model.optimizers.items():
+        assert not all(decayed(optimizer))
+        assert decayed(loaded.optimizers[name]) == decayed(optimizer)
+    assert sum(decayed(loaded.student_optimizer)) == 5
+
+
+def test_weights_that_decay_alike_are_not_written(tmp_path):
+    model = UDA(make_net())
+    model.compile(keras.optimizers.AdamW(0.1))
+    assert "without_weight_decay" not in model.get_compile_config()
+    half = keras.optimizers.LossScaleOptimizer(adamw(0.1, var_names=["bias"]))
+    model.compile(half)
+    config = model.get_compile_config()
+    assert config["without_weight_decay"] == {"model": [1, 5]}
+    model.compile_from_config(config)
+    assert decayed(model.optimizer.inner_optimizer).count(False) == 2

@@ -1,0 +1,132 @@
+"""The first batch tells of values that a network was not made for."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras.checks import ArgumentError
+from mpl_keras.models import first_batch
+
+layers = keras.layers
+RNG = np.random.default_rng(0)
+BYTES = RNG.integers(0, 256, (12, 6)).astype("uint8")
+X = (BYTES / 255).astype("float32")
+Y = np.arange(12) % 3
+
+
+def make_net(*end, scale=None):
+    first = [] if scale is None else [layers.Rescaling(scale)]
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            *first,
+            layers.Dense(8, "relu"),
+            layers.Dense(3),
+            *end,
+        ]
+    )
+
+
+def views(x):
+    return {"labeled": x, "weak": x, "strong": x}
+
+
+def refused(network, x=X, y=Y, name="model"):
+    with pytest.raises(ArgumentError) as error:
+        first_batch.check({name: network}, x, y)
+    assert "check_first_batch=False" in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [BYTES, BYTES.astype("float32"), X * 1e4, BYTES.astype("uint16") * 257],
+    ids=["bytes", "floats", "unscaled features", "16 bits"],
+)
+def test_values_that_are_too_large(x):
+    said = refused(make_net(), x)
+    assert "`x` must hold values" in said and "Rescaling(1 / 255)" in said
+    assert f"{float(x.max()):.6g}" in said
+
+
+def test_values_that_a_network_scales_itself():
+    first_batch.check({"model": make_net(scale=1 / 255)}, BYTES, Y)
+    normal = layers.BatchNormalization()
+    net = keras.Sequential([keras.Input((6,)), normal, make_net()])
+    first_batch.check({"model": net}, BYTES, np.eye(3)[Y])
+    # It was asked in training, and nothing of it stays.
+    np.testing.assert_array_equal(normal.moving_mean, np.zeros(6))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        layers.Softmax(),
+        layers.Activation("sigmoid"),
+        layers.Lambda(lambda x: tf.nn.softmax(x)),
+        layers.Dense(3, "softmax"),
+    ],
+    ids=["layer", "sigmoid", "lambda", "dense"],
+)
+def test_outputs_that_are_probabilities(end):
+    said = refused(make_net(end), name="teacher")
+    assert "`teacher` must output logits" in said
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        layers.ReLU(),
+        layers.Lambda(lambda x: tf.nn.log_softmax(x)),
+        layers.Dense(3, kernel_initializer="zeros"),
+        layers.Dense(3, kernel_initializer="zeros", bias_initializer="ones"),
+    ],
+    ids=["relu", "log_softmax", "zeros", "ones"],
+)
+def test_outputs_that_may_be_logits(end):
+    first_batch.check({"model": make_net(end)}, X, Y)
+
+
+def test_what_is_not_finite_is_the_safeguards():
+    first_batch.check({"model": make_net()}, X * np.nan, Y)
+
+
+def test_seeds_stay_as_they_were():
+    drop = layers.Dropout(0.5, seed=3)
+    first_batch.check({"model": make_net(drop)}, X, Y)
+    assert drop.seed_generator.state.numpy().tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("how", ["fit", "arrays", "train_on_batch"])
+def test_nothing_is_trained_before_it_is_said(how):
+    model = UDA(make_net())
+    model.compile("sgd", run_eagerly=True)
+    before = model.get_weights()
+
+    def train(**options):
+        if how == "train_on_batch":
+            model.train_on_batch(views(BYTES), Y, **options)
+        elif how == "arrays":
+            model.fit(views(BYTES), Y, verbose=0, **options)
+        else:
+            data = tf.data.Dataset.from_tensors((views(BYTES), Y))
+            model.fit(data, verbose=0, **options)
+
+    with pytest.raises(ArgumentError, match="`x` must hold values"):
+        train()
+    assert int(model.step) == 0
+    for one, other in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    train(check_first_batch=False)
+    assert int(model.step) == 1
+    train()  # It was trained: what it answers now is its own.
+
+
+def test_both_networks_are_asked():
+    with pytest.warns(UserWarning, match="logits.*student="):
+        model = MetaPseudoLabels(make_net(), make_net(layers.Softmax()))
+    model.compile("sgd", "sgd")
+    with pytest.raises(ArgumentError, match="`student` must output logits"):
+        model.fit(views(X), Y, verbose=0)
