@@ -8,8 +8,9 @@ per example, or one per example and class.
 The forms that look at single examples need the derivative of the student's
 labeled loss with respect to each pseudo label. With `g(y)` the gradient of the
 student's loss on pseudo labels `y`, and `v` the gradient of its labeled loss
-after the step, that is `-lr * d<g(y), v>/dy`: the vector-Jacobian product of a
-vector-Jacobian product. It shares the student's own forward and backward pass,
+after the step, that is `-lr * d<g(y), v>/dy` under SGD: the vector-Jacobian
+product of a vector-Jacobian product. Under other optimizers the transposed
+Jacobian of the update stands before `v` (`models.update_jacobian`). It shares the student's own forward and backward pass,
 dropout masks and batch statistics included, and costs one more linear pass.
 `benchmarks/jvp.py` compares it with forward mode, which is slower, and wrong
 under synchronised BatchNorm, and with a finite difference, which loses four
@@ -101,7 +102,9 @@ class Feedback(keras.layers.Layer):
             The weighted coefficients, 0 while the student does not move, and
             a scalar for people to watch: to first order the decrease of the
             labeled loss that the pseudo labels caused (the cosine, for
-            `CosineFeedback`).
+            `CosineFeedback`). It is positive where more of the same labels
+            would still help. With the gradient after the update it is negative
+            where the step was too long, although the loss may have fallen.
         """
         coefficients, h = self.coefficients(reaction)
         weight = schedules.value_at(self.weight, step)
@@ -330,9 +333,12 @@ class HypergradientFeedback(_LabelFeedback):
 
     `J`, the change of the student's labeled loss per unit of probability of
     each class of each example; no sampling, no second-order backpropagation
-    through the teacher. With `normalization=None`, `weight=1` and plain SGD as
-    the student's optimizer, the teacher's gradient from it is the derivative
-    of the labeled loss after the step with respect to the teacher's weights.
+    through the teacher. With `normalization=None` and `weight=1`, the teacher's
+    gradient from it is the derivative of the labeled loss after the student's
+    update with respect to the teacher's weights. That is exact where the
+    student's optimizer is SGD, with any momentum, Adam or AdamW, with any
+    clipping. Other optimizers are taken as SGD of the same learning rate: the
+    direction is then that of the gradient, not of the update.
 
     Example:
     >>> HypergradientFeedback(weight=0.3).kinds
