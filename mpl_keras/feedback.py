@@ -12,9 +12,9 @@ after the step, that is `-lr * d<g(y), v>/dy` under SGD: the vector-Jacobian
 product of a vector-Jacobian product. Under other optimizers the transposed
 Jacobian of the update stands before `v` (`models.update_jacobian`). It shares
 the student's own forward and backward pass, dropout masks and batch statistics
-included, and costs one more linear pass. `benchmarks/jvp.py` compares it with forward mode, which is slower, and wrong
-under synchronised BatchNorm, and with a finite difference, which loses four
-digits.
+included, and costs one more linear pass. `benchmarks/jvp.py` compares it with
+forward mode, which is slower, and wrong under synchronised BatchNorm, and with
+a finite difference, which loses four digits.
 """
 
 import dataclasses
