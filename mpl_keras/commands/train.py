@@ -169,6 +169,8 @@ RECIPE = {
     "Feedback": {
         "feedback": f"Its form: {', '.join(recipes.FEEDBACKS)} or none",
         "feedback_weight": "Its factor in the teacher's loss",
+        "feedback_measured": "Whether the labeled gradient is taken before or "
+        "after the student's update",
         "pseudo_label_view": "What the teacher labels: weak or strong",
         "meta": "View of the labeled images that it is measured on: labeled "
         "(the batch itself, a weak view) or strong",

@@ -257,4 +257,6 @@ def _feedback(recipe):
         options["normalization"] = recipe.feedback_normalization
     if recipe.feedback == "loss_difference":
         options["baseline_momentum"] = recipe.feedback_baseline
+    elif recipe.feedback != "cosine":
+        options["measured"] = recipe.feedback_measured
     return FEEDBACKS[recipe.feedback][0](recipe.feedback_weight, **options)

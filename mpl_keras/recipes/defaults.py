@@ -40,16 +40,25 @@ _PROCESSOR = {
     "consistency_ramp_steps": 300,
     "clip_norm": 1.0,
 }
-# Up to how many pixels, after which recipe, with what changes; and on a
-# processor with which network and learning rate.
+_MOBILE = {
+    "backbone": "MobileNetV2",
+    "teacher_learning_rate": 0.0125,
+    "student_learning_rate": 0.0125,
+}
+# Up to how many pixels, after which recipe, and what changes; then the same on
+# a processor, if that is another.
 _SIZES = (
-    (31, "digits", _CAUTIOUS, None),
-    (64, "cifar10_4000", _CAUTIOUS | _ONE_DEVICE, ("small_cnn", 0.1)),
+    (15, ("digits", _CAUTIOUS), None),
+    (31, ("fashion_mnist", {}), None),
+    (
+        64,
+        ("cifar10_4000", _CAUTIOUS | _ONE_DEVICE | {"views": "svhn"}),
+        ("fashion_mnist", {"views": "svhn"}),
+    ),
     (
         None,
-        "imagenet_10_percent",
-        _CAUTIOUS | _ONE_DEVICE,
-        ("MobileNetV2", 0.0125),
+        ("imagenet_10_percent", _CAUTIOUS | _ONE_DEVICE),
+        ("imagenet_10_percent", _CAUTIOUS | _ONE_DEVICE | _PROCESSOR | _MOBILE),
     ),
 )
 
@@ -73,33 +82,27 @@ def default(
     Example:
     >>> recipe = default(32, 10, gpu=False)
     >>> recipe.backbone, recipe.steps
-    ('small_cnn', 2000)
+    ('compact_cnn', 2000)
     """
     arguments.integer("image_size", image_size, 1)
     arguments.integer("num_classes", num_classes, 2)
     if gpu is None:  # logical devices would start TensorFlow's context
         gpu = bool(tf.config.list_physical_devices("GPU"))
-    most, name, changes, light = next(
+    most, usual, light = next(
         row for row in _SIZES if row[0] is None or image_size <= row[0]
     )
+    name, changes = usual if gpu or light is None else light
+    recipe = dataclasses.replace(get(name), **changes)
     why = [
         f"pictures of {image_size} pixels"
-        + ("" if most is None else f", up to {most}")
-        + f": after recipe {name}, with the cautious feedback"
+        + ("" if most is None else f", up to {most}"),
+        f"after recipe {name}",
     ]
+    if light is not None:
+        why[0] += ", with a GPU" if gpu else ", without a GPU"
+        why.append(f"{recipe.backbone}, {recipe.steps:,} steps")
     if num_classes < 5:
         # Of two classes, one always has a confidence of 0.5.
-        changes = changes | {"threshold": 0.9}
+        recipe = dataclasses.replace(recipe, threshold=0.9)
         why.append("fewer than five classes: threshold 0.9")
-    if light is not None and not gpu:
-        backbone, rate = light
-        changes = changes | _PROCESSOR
-        changes |= {
-            "backbone": backbone,
-            "teacher_learning_rate": rate,
-            "student_learning_rate": rate,
-        }
-        why.append(
-            f"no GPU: {backbone}, {changes['steps']:,} steps, small batches"
-        )
-    return dataclasses.replace(get(name), **changes, why="; ".join(why))
+    return dataclasses.replace(recipe, why="; ".join(why))

@@ -76,6 +76,9 @@ class Recipe:
         feedback_normalization: Its `normalization`, or None.
         feedback_baseline: Momentum of the baseline of "loss_difference", or
             None.
+        feedback_measured: Whether "hypergradient" and "per_example" take the
+            gradient of the labeled loss "before" or "after" the student's
+            update.
         pseudo_labels: "soft", "sampled" or "argmax".
         pseudo_label_view: The view that the teacher labels.
         meta: What the student is measured on, as of
@@ -127,6 +130,7 @@ class Recipe:
     feedback_weight: float
     feedback_normalization: str | None
     feedback_baseline: float | None
+    feedback_measured: str = "after"
     pseudo_labels: str
     pseudo_label_view: str
     meta: str
@@ -191,6 +195,7 @@ CHOICES = {
     ),
     "masking": ("fixed", "flexmatch", "freematch", "softmatch"),
     "hard_targets": (False, True),
+    "feedback_measured": ("before", "after"),
     "pseudo_labels": ("soft", "sampled", "argmax"),
     "pseudo_label_view": ("weak", "strong"),
     "meta": ("labeled", "strong"),

@@ -23,7 +23,12 @@ _HOW = (
 )
 # Fields of a recipe that came later, and what trainings had before: left out
 # where they are that, so that a training of before can go on.
-_LATER = {"masking": "fixed", "masking_momentum": None, "hard_targets": False}
+_LATER = {
+    "masking": "fixed",
+    "masking_momentum": None,
+    "hard_targets": False,
+    "feedback_measured": "after",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
