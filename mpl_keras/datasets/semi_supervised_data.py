@@ -134,6 +134,8 @@ def from_arrays(
     SemiSupervisedData(labeled=2, unlabeled=100, classes=2)
     """
     y = np.asarray(y_labeled)
+    if not y.shape:
+        arrays.arrays(y_labeled, "y_labeled")
     _check_known(y, "y_labeled")
     num_classes, class_names = _classes(y, num_classes, class_names)
     x, y = arrays.pair(x_labeled, y, num_classes, "x_labeled", "y_labeled")
@@ -172,10 +174,6 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
         num_classes = len(class_names)
     if num_classes is None:
         rows = y.ndim == 2 and y.shape[1] != 1
-        if not y.shape and y.dtype == object:
-            arrays.arrays(y, "y_labeled")
-        if np.issubdtype(y.dtype, np.floating):
-            arrays.finite(y, "y_labeled")
         if not np.issubdtype(y.dtype, np.number):
             raise ValueError(
                 "`y_labeled` must be integers from 0 or one-hot rows; "

@@ -250,9 +250,11 @@ class FittedModel(FollowingModel):
         """
         y = self._checked_labels(x, y, sample_weight)
         self._prepare_metrics(y)
-        if check_first_batch and self.train_function is None:
+        if self.train_function is None:
+            self.check_networks()
             self.check_rates()
-            self._check_first_batch(x, y)
+            if check_first_batch:
+                self._check_first_batch(x, y)
         logs = super().train_on_batch(
             x, y, sample_weight, class_weight, return_dict=True
         )

@@ -377,10 +377,10 @@ def test_flags_that_are_on_or_off_are_the_recipes_where_they_are_not_given():
         (["--hard_targets"], {"hard_targets": True}),
         (["--nohard_targets"], {"hard_targets": False}),
     ):
+        for name in train.COMMAND.flags:  # as if nothing was run before
+            train.COMMAND.flags[name].unparse()
         train.COMMAND.flags(["train", "--dataset=digits", *given])
         assert train.settings_of(train.COMMAND).changes == expected
-        for name in train.COMMAND.flags:
-            train.COMMAND.flags[name].unparse()
 
 
 def data_of(*arguments):

@@ -26,6 +26,7 @@ def test_a_model_is_loaded_and_goes_on(answers):
     )
     assert float(model.alignment.predicted.numpy().sum()) == pytest.approx(1)
     # The same two steps as then: optimizers, seeds and feedback are restored.
+    # (But the student's BatchNorm has followed the weak views since.)
     batches = pipeline.training_dataset(
         datasets.digits(20, seed=0), 8, 16, seed=1, start_step=4
     )

@@ -109,7 +109,7 @@ def make_small(channels=3, **options):
 
 def test_names():
     names = backbones.names()
-    assert names[:2] == ["small_cnn", "wide_resnet_28_2"]
+    assert names[:3] == ["small_cnn", "compact_cnn", "wide_resnet_28_2"]
     assert {"ResNet50", "EfficientNetB0", "EfficientNetV2B0"} <= set(names)
     assert "resnet50" not in names  # a module
 
