@@ -208,6 +208,7 @@ def test_runs_of_other_lengths_are_not_mixed(seed, tmp_path):
     assert (tmp_path / "runs.csv").read_text() == text
 
 
+@pytest.mark.slow
 def test_settings_are_tuned_without_the_test_examples(tmp_path):
     flags = "--settings=wine_5", "--methods=supervised"
     done = ablation(tmp_path, *flags, "--validation", true=True)

@@ -176,12 +176,21 @@ def test_a_damaged_backup_is_passed_over(whole, kind, tmp_path):
     assert history == whole[0]
 
 
+@pytest.mark.slow
 def test_when_all_are_damaged_it_says_so(tmp_path):
     train(tmp_path, 17)
     for _, path in backup.Backup(tmp_path).backups():
         damaged_by("truncated", path)
     with pytest.warns(UserWarning), pytest.raises(ValueError, match="Every"):
         train(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def nine_steps(tmp_path_factory):
+    """A folder of backups that a training of nine steps has left."""
+    folder = tmp_path_factory.mktemp("nine")
+    train(folder, 9)
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -201,12 +210,14 @@ def test_when_all_are_damaged_it_says_so(tmp_path):
         (dict(model=make_model(ema_momentum=0.9)), "ema_momentum was 0.995"),
     ],
 )
-def test_a_backup_of_another_training_is_refused(changes, message, tmp_path):
-    train(tmp_path, 9)
-    names = sorted(os.listdir(tmp_path))
+def test_a_backup_of_another_training_is_refused(
+    nine_steps, changes, message, tmp_path
+):
+    folder = shutil.copytree(nine_steps, tmp_path / "backups")
+    names = sorted(os.listdir(folder))
     with pytest.raises(ValueError, match=f"(?s)What differs:.*{message}"):
-        train(tmp_path, **changes)
-    assert sorted(os.listdir(tmp_path)) == names
+        train(folder, **changes)
+    assert sorted(os.listdir(folder)) == names
 
 
 def test_a_folder_without_space_or_permission(tmp_path, monkeypatch):
@@ -226,7 +237,7 @@ def test_two_trainings_cannot_share_a_folder(tmp_path):
         train(tmp_path)
     assert os.listdir(tmp_path) == [".lock"]
     other.release()
-    train(tmp_path, 5)
+    train(tmp_path, 1)
     assert ".lock" not in os.listdir(tmp_path)
 
 

@@ -39,6 +39,7 @@ def export(run, folder, *flags, **options):
     )
 
 
+@pytest.mark.slow
 def test_a_run_is_exported(run, tmp_path):
     flags = "--formats=keras,onnx,litert", "--network=teacher"
     done = export(run, tmp_path / "out", *flags, true=True)

@@ -287,6 +287,7 @@ def test_flags_of_a_wrong_kind(start, arguments):
         start("--dataset=digits", *arguments)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     """As on a disk that is full at the end."""
     real = report.plot_confusion
@@ -325,6 +326,7 @@ def test_what_is_missing_is_named_at_first(start, monkeypatch, tmp_path):
     assert "report.html" not in os.listdir(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
     root = tmp_path / "pictures"
     root.mkdir()
@@ -337,6 +339,7 @@ def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
     assert "confusion_matrix.png" not in os.listdir(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_what_is_left_out_is_noted(start, pictures, tmp_path, capsys):
     root = tmp_path / "pictures"
     root.mkdir()
@@ -414,6 +417,7 @@ def test_a_folder_of_data_sets(tmp_path):
     assert len(data.unlabeled) == 20
 
 
+@pytest.mark.slow
 def test_validation_chooses_and_the_right_network_is_drawn(
     start, tmp_path, monkeypatch
 ):
@@ -446,6 +450,7 @@ def test_validation_chooses_and_the_right_network_is_drawn(
     assert 100 * evaluation.accuracy_of(drawn[0]) == result["averaged student"]
 
 
+@pytest.mark.slow
 def test_a_folder_with_other_pictures_is_another_run(start, pictures, tmp_path):
     root = tmp_path / "pictures"
     shutil.copytree(pictures, root)

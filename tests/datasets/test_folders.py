@@ -404,6 +404,7 @@ def test_errors_of_arguments(root, arguments, message):
         load(root, **arguments)
 
 
+@pytest.mark.slow
 def test_digits_as_files_train_as_the_array_does(tmp_path):
     """The same pixels, seed and networks: the same accuracy."""
     arrays = datasets.digits(20, dtype="uint8")

@@ -397,5 +397,6 @@ for a, b in zip(train(), train()):
 """
 
 
+@pytest.mark.slow
 def test_one_seed_gives_one_result(tmp_path):
     python(DETERMINISM, tmp_path)

@@ -348,6 +348,7 @@ def two_class_bench(seed):
     return Bench(lambda: dense_net(2, 3), batch, seed)
 
 
+@pytest.mark.slow_cases("old - new")
 @pytest.mark.parametrize(
     "feedback, least",
     [
@@ -362,6 +363,7 @@ def test_expectation_over_all_sampled_labels(feedback, least):
     assert cosine(expected, exact_expectation(6)) >= least
 
 
+@pytest.mark.slow
 def test_old_minus_new_expectation_has_the_exact_size():
     expected = expectation(
         two_class_bench(7), LossDifferenceFeedback(1.0, baseline_momentum=None)
@@ -370,9 +372,7 @@ def test_old_minus_new_expectation_has_the_exact_size():
     assert relative_error(8 * expected, exact_expectation(7)) <= 1e-6
 
 
-@pytest.mark.slow_cases(
-    "None",
-)
+@pytest.mark.slow_cases("None", "0.99")
 @pytest.mark.parametrize("momentum", [None, 0.99])
 def test_monte_carlo_of_the_models_own_samples(momentum):
     bench = two_class_bench(6)

@@ -214,6 +214,7 @@ def test_reduce_on_plateau_acts_on_the_student(data):
     assert float(model.teacher_optimizer.learning_rate) == 0.5
 
 
+@pytest.mark.slow_cases("LossDifferenceFeedback")
 @pytest.mark.parametrize(
     "form", [HypergradientFeedback, LossDifferenceFeedback]
 )
@@ -290,6 +291,7 @@ def test_one_seed_is_one_result(data):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow_cases("validation-mpl")
 @pytest.mark.parametrize("kind", ["mpl", "uda"])
 @pytest.mark.parametrize("one_hot_in", ["training", "validation"])
 def test_label_forms_may_differ_between_training_and_validation(

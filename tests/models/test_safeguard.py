@@ -100,6 +100,7 @@ else:
 """
 
 
+@pytest.mark.slow_cases("2-float32")
 @pytest.mark.parametrize(
     ("replicas", "policy"),
     [(1, "float32"), (2, "float32"), (1, "mixed_float16")],

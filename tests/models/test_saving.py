@@ -204,6 +204,7 @@ def test_loaded_model_predicts_the_same(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_export_needs_no_mpl_keras(tmp_path):
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
     np.save(tmp_path / "x.npy", x)

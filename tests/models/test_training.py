@@ -98,6 +98,11 @@ def test_loss_difference_is_not_zero_otherwise():
     assert logs["h"] != 0.0
 
 
+@pytest.mark.slow_cases(
+    "LossDifferenceFeedback-delayed",
+    "CosineFeedback-delayed",
+    "PerExampleFeedback-delayed",
+)
 @pytest.mark.parametrize(
     ("form", "rate"),
     [(FEEDBACKS[0], 0.0), *((form, "delayed") for form in FEEDBACKS)],
@@ -286,6 +291,7 @@ def test_meta_batch_of_its_own():
     assert other["loss"] != pytest.approx(plain["loss"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_sample_weights_reach_every_labeled_loss():
     views, y = make_batch()
     weight = np.array([2.0, 1.0, 1.0, 0.0, 0.0, 1.0], "float32")
@@ -306,6 +312,7 @@ def test_sample_weights_reach_every_labeled_loss():
     assert np.isnan(zero["supervised_loss"]) and np.isnan(zero["loss"])
 
 
+@pytest.mark.slow_cases("mpl")
 @pytest.mark.parametrize("make", ["mpl", "uda"])
 def test_class_weight_is_honoured(make):
     views, y = make_batch()
@@ -509,6 +516,7 @@ def test_xla_and_eager_agree_with_the_graph(form):
     assert_equal(graph, train(run_eagerly=True), 1e-4)
 
 
+@pytest.mark.slow
 def test_xla_compiles_the_sampling():
     # It draws other numbers than the plain graph, so only the share of each
     # class is compared.
@@ -536,6 +544,11 @@ def first_step(form, policy):
     return model, model.train_on_batch(*make_batch(), return_dict=True)
 
 
+@pytest.mark.slow_cases(
+    "PerExampleFeedback-mixed_bfloat16",
+    "LossDifferenceFeedback-mixed_bfloat16",
+    "CosineFeedback-mixed_bfloat16",
+)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("form", FEEDBACKS)
 def test_mixed_precision(policy, form):

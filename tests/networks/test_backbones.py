@@ -253,6 +253,7 @@ def test_batch_norm_is_synchronized_under_replicas(monkeypatch):
     assert norms and all(norm.synchronized for norm in norms)
 
 
+@pytest.mark.slow
 def test_a_step_of_meta_pseudo_labels():
     model = MetaPseudoLabels(
         make_small(1, weight_decay=1e-4), make_small(1, weight_decay=1e-4)
@@ -270,6 +271,7 @@ def test_a_step_of_meta_pseudo_labels():
     assert np.isfinite(list(logs.values())).all()
 
 
+@pytest.mark.slow
 def test_export(tmp_path):
     network = make_small(1)
     network.export(tmp_path / "saved", verbose=False)
@@ -300,6 +302,7 @@ def test_weights_from_a_file(kind, small, features_of_small):
     assert_sees(features_of(network), x)
 
 
+@pytest.mark.slow
 @pytest.mark.slow_cases(
     "variance1-scale1",
 )

@@ -379,6 +379,9 @@ def trained(form, **options):
     "options1-LossDifferenceFeedback",
     "options2-LossDifferenceFeedback",
     "options2-HypergradientFeedback",
+    "options1-HypergradientFeedback",
+    "options0-None",
+    "options0-LossDifferenceFeedback",
 )
 @pytest.mark.parametrize("form", FEEDBACKS)
 @pytest.mark.parametrize(
