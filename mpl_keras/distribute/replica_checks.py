@@ -34,7 +34,9 @@ def check_replicas(model, networks, batch_sizes) -> None:
         f"the {name}'s optimizer": optimizer
         for name, optimizer in model.optimizers.items()
     } | {f"the metric {metric.name!r}": metric for metric in model.metrics}
-    check_scope(strategy, compiled)
+    # A feedback with state is a layer of the model.
+    layers = {f"the layer {x.name!r}": x for x in layers_of(model)}
+    check_scope(strategy, compiled | layers)
     if strategy is None:
         return
     if model.jit_compile is True and not is_tpu(strategy):

@@ -69,6 +69,13 @@ def predict_files(
         arguments.integer("max_pixels", max_pixels, 1)
     if not paths:
         return
+    if not isinstance(classifier, loading.Classifier):
+        raise arguments.ArgumentError(
+            "classifier",
+            "be a classifier of images, as `export.load` gives; one of tables "
+            "is called on the columns itself",
+            type(classifier).__name__,
+        )
     reader = _Reader(classifier.preprocessing, max_pixels)
     batches = (
         paths[i : i + batch_size] for i in range(0, len(paths), batch_size)

@@ -131,6 +131,30 @@ with strategy.scope():
     model.compile("sgd")
 refused("`synchronized=True` under 2 replicas", "model with ['alone']")
 
+# What is made, or compiled, outside of the scope.
+outside = feedback.LossDifferenceFeedback()
+with strategy.scope():
+    model = make_model(outside)
+refused("within `strategy.scope()`", outside.name, "made outside of it")
+with strategy.scope():
+    model = make_model(form)
+optimizer, metric = make_optimizer(), keras.metrics.AUC(name="area")
+optimizer.build(model.teacher.trainable_variables)
+with strategy.scope():
+    model.compile(optimizer, make_optimizer())
+refused("within `strategy.scope()`", "the teacher's optimizer, made outside")
+with strategy.scope():
+    model = make_model(form)
+    model.compile(make_optimizer(), make_optimizer(), metrics=[metric])
+refused("within `strategy.scope()`", "the metric 'area', made outside")
+try:
+    model.compile(make_optimizer(), make_optimizer())
+except ValueError as error:
+    if "`compile`, called outside of it" not in str(error):
+        sys.exit(str(error))
+else:
+    sys.exit("compile was not refused")
+
 # Replicas draw dropout masks of their own, one after the other too.
 with strategy.scope():
     net = keras.Sequential([

@@ -10,6 +10,7 @@ import pytest
 
 from mpl_keras.datasets import image_files
 from mpl_keras.export import loading, prediction
+from mpl_keras.export.table_classifier import TableClassifier
 from mpl_keras.images import preprocessing, reading
 
 
@@ -130,3 +131,11 @@ def test_too_many_pixels_are_an_error(huge, paths, capfd):
     with pytest.raises(ValueError, match="`max_pixels` must be"):
         next(prediction.predict_files(classifier(), paths, max_pixels=0))
     assert capfd.readouterr().err == ""
+
+
+def test_a_classifier_of_tables_takes_no_files():
+    columns = [{"name": "age", "input": "age", "kind": "numbers"}]
+    known = {"class_names": "ab", "missing": [], "columns": columns}
+    rows = TableClassifier(known, dict)
+    with pytest.raises(ValueError, match="images.*tables.*TableClassifier"):
+        next(prediction.predict_files(rows, ["a.png"]))
