@@ -19,6 +19,8 @@ class Progress(keras.callbacks.Callback):
         steps: The last step of all, over several calls of `fit` if need be.
         metrics: Names of what to print, as far as there is such a metric.
         epochs: Whether a line stays for each epoch.
+        student_wait: Steps in which the student waits for its teacher: so long
+            the lines say so, because what is evaluated has learned nothing yet.
 
     Example:
     >>> import numpy as np
@@ -35,11 +37,13 @@ class Progress(keras.callbacks.Callback):
         steps: int,
         metrics=("loss", "val_accuracy", "mask_rate", "feedback_share"),
         epochs: bool = True,
+        student_wait: int = 0,
     ):
         super().__init__()
         self.steps = arguments.integer("steps", steps, 1)
         self.metrics = tuple(metrics)
         self.epochs = epochs
+        self.student_wait = arguments.integer("student_wait", student_wait, 0)
         self._done = None
 
     def on_train_begin(self, logs=None):
@@ -86,6 +90,8 @@ class Progress(keras.callbacks.Callback):
             each = (time.time() - self._begin) / measured
             hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
             text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
+        if self._done <= self.student_wait:
+            text += f", the student waits until step {self.student_wait:,}"
         for name in self.metrics:
             if name in (logs or {}):
                 text += f", {name} {logs[name]:.3f}"

@@ -217,7 +217,6 @@ class Training:
 
     def _make_batches(self):
         """What is trained on; views are tried."""
-        two = self.settings.method in ("mpl", "no_feedback")
         return pipeline.training_dataset(
             self.data,
             self.recipe.labeled_batch_size,
@@ -225,12 +224,18 @@ class Training:
             steps_per_epoch=epoch_length(
                 self.recipe.steps, self.settings.evaluate_every
             ),
-            meta=self.recipe.meta if two else None,
+            meta=self.recipe.meta if self._two() else None,
             seed=self.settings.seed,
         )
 
+    def _two(self):
+        """Whether there are a teacher and a student."""
+        return self.settings.method in ("mpl", "no_feedback")
+
     def _train_and_measure(self):
         begin, anew = time.monotonic(), not self.backups()
+        if self._chief and not self.quiet:
+            self.say("building the step: the first one takes a while")
         self.model.fit(
             self.batches,
             epochs=self.recipe.steps // self.batches.stream.steps_per_epoch,
@@ -259,7 +264,11 @@ class Training:
         if not self._chief:
             return [saver]
         return [
-            callbacks.Progress(self.recipe.steps, epochs=not self.quiet),
+            callbacks.Progress(
+                self.recipe.steps,
+                epochs=not self.quiet,
+                student_wait=self.recipe.student_wait if self._two() else 0,
+            ),
             *([] if self.light else self._monitors()),
             SaveMetrics(self.folder),
             *self._tensorboard(),

@@ -303,3 +303,17 @@ def test_progress_tells_steps_and_time(capsys, monkeypatch):
     progress.on_epoch_end(0, {})
     # 46 done; 20 s for the 4 after the first execution; 54 are left.
     assert capsys.readouterr().out == "step 46 of 100, 0:04:30 left\n"
+
+
+def test_progress_says_that_the_student_waits(capsys):
+    model = mpl_keras.UDA(make_net())
+    progress = callbacks.Progress(4, ("val_accuracy",), student_wait=1)
+    progress.set_model(model)
+    progress.on_train_begin()
+    for epoch in range(2):
+        progress.on_epoch_begin(epoch)
+        progress.on_train_batch_end(0, {})
+        progress.on_epoch_end(epoch, {"val_accuracy": 0.1})
+    first, second = capsys.readouterr().out.splitlines()
+    assert "waits until step 1, val_accuracy 0.100" in first
+    assert "waits" not in second
