@@ -214,6 +214,7 @@ def test_hyperparameters(runs):
     assert set(tags) <= set(found.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_a_single_network(tmp_path):
     keras.utils.set_random_seed(0)
     model = UDA(network())

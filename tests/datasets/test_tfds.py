@@ -161,6 +161,7 @@ def test_batches_go_on_where_they_stopped(prepared):
             np.testing.assert_array_equal(one[view], other[view])
 
 
+@pytest.mark.slow
 def test_one_seed_gives_the_same_views_and_another_others(prepared):
     def views(seed):
         found = datasets.from_tfds(

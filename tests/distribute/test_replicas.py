@@ -66,11 +66,7 @@ def make_data(labeled=8, unlabeled=16):
 """
 
 SAME = """
-forms = {
-    "hypergradient": lambda: feedback.HypergradientFeedback(0.5),
-    "loss difference":
-        lambda: feedback.LossDifferenceFeedback(0.5, normalization="std"),
-}
+forms = {"hypergradient": lambda: feedback.HypergradientFeedback(0.5)}
 
 def train(form, scope, **options):
     with scope:
@@ -339,13 +335,17 @@ def fit(model):""",
     "",
 ).replace("forms.items", "rules.items")
 
-COSINE = """
-forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
+OTHERS = """
+forms = {
+    "cosine": lambda: feedback.CosineFeedback(0.5),
+    "loss difference":
+        lambda: feedback.LossDifferenceFeedback(0.5, normalization="std"),
+}
 """
 
 
 @pytest.mark.slow_cases(
-    "cosine",
+    "others",
     "flexmatch",
     "trainings",
 )
@@ -353,13 +353,13 @@ forms = {"cosine": lambda: feedback.CosineFeedback(0.5)}
     "code",
     [
         SAME,
-        SAME.replace("\ndef train", f"{COSINE}\ndef train"),
+        SAME.replace("\ndef train", f"{OTHERS}\ndef train"),
         ERRORS,
         "names = ['freematch', 'softmatch']" + MASKING,
         "names = ['flexmatch']" + MASKING,  # its state is like the others'
         TRAININGS,
     ],
-    ids=["same", "cosine", "errors", "masking", "flexmatch", "trainings"],
+    ids=["same", "others", "errors", "masking", "flexmatch", "trainings"],
 )
 def test_two_replicas_are_one(code, tmp_path):
     python(SETUP + code, tmp_path)

@@ -285,10 +285,7 @@ def test_export(tmp_path):
 # Weights.
 
 
-@pytest.mark.slow_cases(
-    "with top",
-    "without top, legacy",
-)
+@pytest.mark.slow_cases("with top", "without top, legacy", "with top, legacy")
 @pytest.mark.parametrize(
     "kind",
     ["with top", "with top, legacy", "without top", "without top, legacy"],
