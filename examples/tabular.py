@@ -3,8 +3,9 @@
     python examples/tabular.py --csv=patients.csv --target=diagnosis
 
 learns from all rows, and writes the classes of those without a target to
-predictions.csv. Without --csv it takes one of scikit-learn's tables, and hides
-most of its labels. 30 % of the rows with a target are set aside to test with.
+predictions.csv, and a classifier that `mpl-keras predict` takes. Without --csv
+it takes one of scikit-learn's tables, and hides most of its labels. 30 % of the
+rows with a target are set aside to test with.
 """
 
 import os
@@ -16,7 +17,15 @@ from absl import app, flags
 from sklearn.datasets import load_breast_cancer, load_wine
 
 import mpl_keras
-from mpl_keras import augment, datasets, feedback, losses, pipeline, recipes
+from mpl_keras import (
+    augment,
+    datasets,
+    export,
+    feedback,
+    losses,
+    pipeline,
+    recipes,
+)
 
 TABLES = {"breast_cancer": load_breast_cancer, "wine": load_wine}
 
@@ -127,6 +136,10 @@ def main(argv):
         path = os.path.join(FLAGS.output_dir, "predictions.csv")
         predictions.to_csv(path, index=False)
         print(f"wrote {path}")
+    # From raw rows to class names, without this library; with a JSON beside.
+    path = os.path.join(FLAGS.output_dir, "classifier")
+    export.write_classifier(model, path, data)
+    print(f"wrote {path}")
     results = model.evaluate(data.test, return_dict=True, verbose=0)
     print(f"test accuracy: {100 * results['accuracy']:.2f} %")
 

@@ -13,7 +13,7 @@ import pytest
 import scripts
 
 import mpl_keras
-from mpl_keras import augment, pipeline
+from mpl_keras import augment, export, pipeline
 from mpl_keras.datasets import columns, tables
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -508,7 +508,8 @@ def test_tabular(tmp_path):
         )
         assert result.returncode == 0, result.stderr
         # Every row has a target: there is nothing to predict.
-        assert os.listdir(tmp_path / out) == []
+        written = sorted(os.listdir(tmp_path / out))
+        assert written == ["classifier", "classifier.json", "classifier.md"]
         last = result.stdout.splitlines()[-1]
         (found,) = re.findall(r"^test accuracy: (\d+\.\d\d) %$", last)
         accuracies.append(float(found))
@@ -534,6 +535,12 @@ def test_tabular_on_a_table_of_the_users(tmp_path):
     assert predicted["row"].tolist() == list(range(20, N))
     assert set(predicted["predicted"]) <= {"yes", "no"}
     assert predicted["probability"].between(0.5, 1).all()
+    classifier = export.load(tmp_path / "out/classifier")
+    rows = frame[20:].drop(columns="ill")
+    answers = classifier({name: rows[name] for name in rows})
+    np.testing.assert_allclose(
+        answers.max(axis=-1), predicted["probability"], atol=1e-5
+    )
 
 
 REFUSED = [
