@@ -654,6 +654,8 @@ def test_data_are_no_batches(ask):
     model = make_model("uda")
     with refuses(model, "`x` must be.*Received: x=SemiSupervisedData"):
         getattr(model, ask)(data)
+    with refuses(model, "`validation_data` must be.*=SemiSupervisedData"):
+        model.fit(*batch(), validation_data=data)
 
 
 @pytest.mark.parametrize(

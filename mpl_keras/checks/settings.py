@@ -255,6 +255,10 @@ def _configured(value, within):
     known |= _described(config, within)
     if isinstance(value, keras.metrics.Metric):
         known["name"] = _COUNTED.sub("", str(value.name))
+        function = getattr(value, "_fn", None)
+        module = str(getattr(function, "__module__", ""))
+        if function is not None and not module.startswith("keras."):
+            known["function"] = _described(function, within)
     if not type(value).__module__.startswith(("keras", "tensorflow")):
         known |= {
             name: part

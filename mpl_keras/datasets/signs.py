@@ -127,6 +127,8 @@ def check_classes(
         numbers = [v for v in values if not isinstance(v, (str, bool))]
         if len(numbers) == len(values) and _looks_unlabeled(numbers):
             found = [-1]
+        elif "-1" in values and set(values) - {"-1"} not in ({"1"}, {"+1"}):
+            found += ["-1"]
         if found:
             counts = ", ".join(f"{v!r} {values[v]:,} times" for v in found)
             raise ArgumentError(

@@ -307,13 +307,13 @@ class FittedModel(FollowingModel):
 
     def _check_validation(self, data):
         """Raises unless validation data are `(x, y)` for one network."""
+        batches.refuse_views(data, "validation_data")
         if isinstance(data, tf.data.Dataset):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
             x, y = data[:2]
         else:
             return  # Keras's other kinds of data have no common form.
-        batches.refuse_views(data, "validation_data")
         batches.check_labels(y, x, "validation_data", self.num_classes)
         if not isinstance(data, tf.data.Dataset):
             arrays.finite(x, "validation_data[0]")

@@ -4,6 +4,7 @@ import warnings
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.distribute import replica_checks, state
@@ -72,6 +73,15 @@ def _check_layers(network, argument):
                 argument,
                 "have no layer that goes on where the batch before ended "
                 "(`stateful=True`): batches are drawn at random",
+                f"{network.name!r} with {called}",
+            )
+        held = keras.tree.flatten(list(vars(layer).values()))
+        if any(isinstance(value, tf.Variable) for value in held):
+            raise ArgumentError(
+                argument,
+                "have no layer that holds a `tf.Variable`, which neither "
+                "`weights` nor a file has: make it by `add_weight`, or as a "
+                "`keras.Variable`",
                 f"{network.name!r} with {called}",
             )
         if isinstance(layer, carrying.LOOKUPS) and _was_replaced(layer):

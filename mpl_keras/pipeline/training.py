@@ -326,6 +326,14 @@ def labeled_dataset(
 
 def _checked_sets(data: Any, meta: Any) -> dict[str, Any]:
     """The arrays of each set by name, or an error that says what is wrong."""
+    if not hasattr(data, "unlabeled"):
+        raise arguments.ArgumentError(
+            "data",
+            "be labeled and unlabeled examples, as "
+            "`datasets.from_arrays(x_labeled, y_labeled, x_unlabeled)` makes "
+            "them",
+            type(data).__name__,
+        )
     labeled = _checked_pair(data.labeled, data.num_classes, "data.labeled")
     unlabeled = arrays.examples(data.unlabeled, "data.unlabeled")
     arrays.same_form(unlabeled, labeled[0], "data.unlabeled", "data.labeled[0]")

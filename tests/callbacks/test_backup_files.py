@@ -445,3 +445,17 @@ def test_a_folder_that_cannot_be_listed_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(backup_files.os, "listdir", failing)
     with pytest.raises(OSError, match="`folder` must .*Input/output error"):
         backup.Backup(tmp_path).backups()
+
+
+def test_a_function_as_a_metric_is_compared_by_its_constants():
+    def mark(factor):
+        def scaled(y, logits):
+            return factor * tf.reduce_mean(logits, axis=-1)
+
+        return backup_files.fingerprint(make_model([scaled]), data, 5)
+
+    data = make_data()
+    was = mark(1.0)
+    backup_files.check_same(was, mark(1.0), "a.npz")
+    with pytest.raises(ValueError, match="factor was 1.0, is 2.0"):
+        backup_files.check_same(was, mark(2.0), "a.npz")

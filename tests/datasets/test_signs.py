@@ -233,3 +233,11 @@ def test_numbers_and_signs_are_told_apart():
         False,
         True,
     ]
+
+
+def test_minus_one_as_text_is_refused():
+    values = ["a", "-1", "b"]
+    with pytest.raises(ValueError, match=r"missing=\('-1',\).*'-1' 1 times"):
+        signs.check_classes(values, "y", None, False)
+    signs.check_classes(values, "y", (), False)
+    signs.check_classes(["1", "-1"], "y", None, False)

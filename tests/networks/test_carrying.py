@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import mpl_keras
 from mpl_keras.networks import averaging, carrying
 
 WORDS = np.array([["red"], ["green"], ["blue green"]])
@@ -221,3 +222,21 @@ def test_an_export_is_of_the_network_as_it_is_evaluated(tmp_path):
     assert fixed.input.name == "pixels"
     plain = keras.Sequential([keras.Input((2,)), keras.layers.Dropout(0.5)])
     assert averaging.as_evaluated(plain) is plain
+
+
+class Held(keras.layers.Layer):
+    """What it computes by is no weight of Keras's."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.parts = [tf.Variable(3.0)]
+
+    def call(self, x):
+        return x * self.parts[0]
+
+
+def test_a_variable_of_tensorflow_is_refused():
+    network = network_of(Held(), np.zeros((1, 6), "float32"))
+    message = "`model` must have no layer that holds a `tf.Variable`.*of class"
+    with pytest.raises(ValueError, match=message):
+        mpl_keras.UDA(network)

@@ -373,3 +373,9 @@ def test_shards_do_not_depend_on_the_workers():
         pipeline.training_dataset(data, 8, 32, shards=3)
     with pytest.raises(ValueError, match="`shards` must be an integer >= 1"):
         pipeline.training_dataset(data, 8, 32, shards=0)
+
+
+@pytest.mark.parametrize("data", [(NUMBERS, Y), NUMBERS, None], ids=type)
+def test_plain_arrays_are_no_data(data):
+    with pytest.raises(ValueError, match="`data` must be labeled.*Received"):
+        pipeline.training_dataset(data, 2, 4)
