@@ -35,7 +35,11 @@ def check_replicas(model, networks, batch_sizes) -> None:
         for name, optimizer in model.optimizers.items()
     } | {f"the metric {metric.name!r}": metric for metric in model.metrics}
     # A feedback with state is a layer of the model.
-    layers = {f"the layer {x.name!r}": x for x in layers_of(model)}
+    layers = {
+        f"the layer {layer.name!r}": layer
+        for layer in layers_of(model)
+        if layer is not model
+    }
     check_scope(strategy, compiled | layers)
     if strategy is None:
         return

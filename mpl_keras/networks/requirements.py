@@ -75,8 +75,7 @@ def _check_layers(network, argument):
                 "(`stateful=True`): batches are drawn at random",
                 f"{network.name!r} with {called}",
             )
-        held = keras.tree.flatten(list(vars(layer).values()))
-        if any(isinstance(value, tf.Variable) for value in held):
+        if any(isinstance(value, tf.Variable) for value in _held(layer)):
             raise ArgumentError(
                 argument,
                 "have no layer that holds a `tf.Variable`, which neither "
@@ -92,6 +91,17 @@ def _check_layers(network, argument):
                 "it is to have",
                 f"{network.name!r} with {called}",
             )
+
+
+def _held(layer):
+    """What a layer keeps in attributes, and in lists and dicts there."""
+    for value in vars(layer).values():
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, (list, tuple)):
+            yield from value
+        else:
+            yield value
 
 
 def _was_replaced(layer):

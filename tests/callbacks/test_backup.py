@@ -127,6 +127,7 @@ def test_interrupted_and_whole_are_the_same(whole, every, stops, tmp_path):
     assert history == whole[0]
 
 
+@pytest.mark.slow
 def test_several_steps_in_an_execution(whole, tmp_path):
     assert train(tmp_path, 17, model=make_model(k=5))[0] is None
     history, model = train(tmp_path, model=make_model(k=5))

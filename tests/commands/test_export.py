@@ -68,6 +68,7 @@ def test_a_run_is_exported(run, tmp_path):
     assert "filepath" not in done.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_said(run, tmp_path, capsys):
     half = tmp_path / "half"
     shutil.copytree(run, half)

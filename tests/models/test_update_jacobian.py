@@ -169,7 +169,14 @@ def double_backprop(model, views, y):
     return gradients
 
 
-@pytest.mark.parametrize("clip", CLIPS[:2] + CLIPS[3:4])
+@pytest.mark.slow_cases(
+    *(f"{n}-{i}" for n in OPTIMIZERS for i in ("without", "clipnorm"))
+)
+@pytest.mark.parametrize(
+    "clip",
+    CLIPS[:2] + CLIPS[3:4],
+    ids=["without", "global_clipnorm", "clipnorm"],
+)
 @pytest.mark.parametrize("name", [n for n in OPTIMIZERS if n != "amsgrad"])
 def test_hypergradient_through_train_on_batch(name, clip):
     keras.utils.set_random_seed(1)
