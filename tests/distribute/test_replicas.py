@@ -136,20 +136,23 @@ with strategy.scope():
     model = make_model(form)
 optimizer, metric = make_optimizer(), keras.metrics.AUC(name="area")
 optimizer.build(model.teacher.trainable_variables)
-with strategy.scope():
-    model.compile(optimizer, make_optimizer())
-refused("within `strategy.scope()`", "the teacher's optimizer, made outside")
-with strategy.scope():
-    model = make_model(form)
-    model.compile(make_optimizer(), make_optimizer(), metrics=[metric])
-refused("within `strategy.scope()`", "the metric 'area', made outside")
-try:
-    model.compile(make_optimizer(), make_optimizer())
-except ValueError as error:
-    if "`compile`, called outside of it" not in str(error):
-        sys.exit(str(error))
-else:
-    sys.exit("compile was not refused")
+
+def compile_refused(part, scope, teacher_optimizer, **options):
+    try:
+        with scope:
+            model.compile(teacher_optimizer, make_optimizer(), **options)
+        model.fit(make_data(), verbose=0)
+    except ValueError as error:
+        if part not in str(error) or "strategy.scope()" not in str(error):
+            sys.exit("%r is not in: %s" % (part, error))
+    else:
+        sys.exit("%r was not refused" % part)
+
+compile_refused("optimizer`, made outside", strategy.scope(), optimizer)
+compile_refused(
+    "'area', made outside", strategy.scope(), make_optimizer(), metrics=[metric]
+)
+compile_refused("called outside", contextlib.nullcontext(), make_optimizer())
 
 # Replicas draw dropout masks of their own, one after the other too.
 with strategy.scope():
