@@ -137,10 +137,14 @@ with strategy.scope():
 optimizer, metric = make_optimizer(), keras.metrics.AUC(name="area")
 optimizer.build(model.teacher.trainable_variables)
 
-def compile_refused(part, scope, teacher_optimizer, **options):
+def compile_refused(part, scope, teacher_optimizer=None, **options):
     try:
         with scope:
-            model.compile(teacher_optimizer, make_optimizer(), **options)
+            model.compile(
+                teacher_optimizer or make_optimizer(),
+                make_optimizer(),
+                **options,
+            )
         model.fit(make_data(), verbose=0)
     except ValueError as error:
         if part not in str(error) or "strategy.scope()" not in str(error):
@@ -149,10 +153,8 @@ def compile_refused(part, scope, teacher_optimizer, **options):
         sys.exit("%r was not refused" % part)
 
 compile_refused("optimizer`, made outside", strategy.scope(), optimizer)
-compile_refused(
-    "'area', made outside", strategy.scope(), make_optimizer(), metrics=[metric]
-)
-compile_refused("called outside", contextlib.nullcontext(), make_optimizer())
+compile_refused("'area', made outside", strategy.scope(), metrics=[metric])
+compile_refused("called outside", contextlib.nullcontext())
 
 # Replicas draw dropout masks of their own, one after the other too.
 with strategy.scope():
