@@ -134,7 +134,8 @@ with strategy.scope():
 refused("within `strategy.scope()`", outside.name, "made outside of it")
 with strategy.scope():
     model = make_model(form)
-optimizer, metric = make_optimizer(), keras.metrics.AUC(name="area")
+optimizer = make_optimizer()
+metric = keras.metrics.SparseCategoricalAccuracy(name="share")
 optimizer.build(model.teacher.trainable_variables)
 
 def compile_refused(part, scope, teacher_optimizer=None, **options):
@@ -153,7 +154,7 @@ def compile_refused(part, scope, teacher_optimizer=None, **options):
         sys.exit("%r was not refused" % part)
 
 compile_refused("optimizer`, made outside", strategy.scope(), optimizer)
-compile_refused("'area', made outside", strategy.scope(), metrics=[metric])
+compile_refused("'share', made outside", strategy.scope(), metrics=[metric])
 compile_refused("called outside", contextlib.nullcontext())
 
 # Replicas draw dropout masks of their own, one after the other too.
