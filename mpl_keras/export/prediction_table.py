@@ -14,12 +14,10 @@ from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.checks.names import printable
 from mpl_keras.datasets import folder_files
 from mpl_keras.export import loading, prediction, row_predictions
+from mpl_keras.export.cells import class_cell, is_formula
 from mpl_keras.export.table_classifier import TableClassifier
 
 _HEAD = ("file", "class", "probability", "error")
-# A spreadsheet takes a cell that begins so for a formula; the last four are
-# signs that some of them read alike.
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # What some spreadsheets divide cells at.
 _DIVIDES = (";", "|")
 _SHOWN_EVERY = 64  # files
@@ -184,9 +182,7 @@ def _cells(
     best = int(row.probabilities.argmax())
     values = [f"{value:.6f}" for value in row.probabilities]
     rest = values if all_probabilities else []
-    cell = printable(names[best])
-    if _is_formula(cell):
-        cell = f"'{cell}"
+    cell = class_cell(names[best])
     return [path, cell, values[best], "", *rest], names[best]
 
 
@@ -195,11 +191,7 @@ def _path_cell(path):
     if os.sep == "/":
         path = path.replace("\\", "\\\\")
     path = printable(path)
-    return os.path.join(os.curdir, path) if _is_formula(path) else path
-
-
-def _is_formula(cell):
-    return cell.lstrip().startswith(_FORMULA)
+    return os.path.join(os.curdir, path) if is_formula(path) else path
 
 
 def _write_row(file, cells):

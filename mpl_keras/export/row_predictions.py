@@ -8,11 +8,12 @@ from typing import Any
 
 from mpl_keras import files
 from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.checks.names import printable
+from mpl_keras.export.cells import class_cell
 from mpl_keras.export.table_classifier import TableClassifier
 
 _HEAD = ("row", "class", "probability", "error")
 _DELIMITERS = ",;\t"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_rows(
@@ -47,7 +48,8 @@ def write_rows(
     def write(path):
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            more = [f"p({name})" for name in names] if all_probabilities else []
+            columns = [f"p({printable(name)})" for name in names]
+            more = columns if all_probabilities else []
             writer.writerow([*_HEAD, *more])
             number = 0
             while batch := list(itertools.islice(rows, batch_size)):
@@ -56,18 +58,17 @@ def write_rows(
                     values = [f"{value:.6f}" for value in found]
                     best = int(found.argmax()) if values else None
                     name = names[best] if values else ""
-                    told = [_cell(name), values[best] if values else "", error]
+                    told = [
+                        class_cell(name),
+                        values[best] if values else "",
+                        printable(error),
+                    ]
                     values = values or [""] * len(names)
                     rest = values if all_probabilities else []
                     writer.writerow([number, *told, *rest])
                     count(name)
 
     files.write_whole(filepath, write)
-
-
-def _cell(name):
-    """A class's name, which no spreadsheet takes for a formula."""
-    return f"'{name}" if len(name) > 1 and name.startswith(_FORMULA) else name
 
 
 def _read(classifier, source) -> tuple[list[str], Iterator[list[str]]]:
