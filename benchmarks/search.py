@@ -30,7 +30,7 @@ import numpy as np
 import tensorflow as tf
 from absl import app, flags
 
-from mpl_keras import datasets, pipeline, recipes
+from mpl_keras import datasets, evaluation, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", None, "Folder of the idx files.", required=True)
@@ -96,7 +96,7 @@ class Curve(keras.callbacks.Callback):
     def __init__(self, networks, found):
         super().__init__()
         self.networks = networks
-        self.test = list(found.test)
+        self.test = found.test
         self.values = []
 
     def on_epoch_end(self, epoch, logs=None):
@@ -104,16 +104,13 @@ class Curve(keras.callbacks.Callback):
         self.values.append([self._accuracy(net) for net in self.networks])
 
     def _accuracy(self, network):
-        right = [
-            np.argmax(network(x, training=False), axis=-1) == y
-            for x, y in self.test
-        ]
-        return round(100 * float(np.mean(np.concatenate(right))), 3)
+        counts = evaluation.confusion_matrix(network, self.test, _CLASSES)
+        return round(100 * evaluation.accuracy_of(counts), 3)
 
 
 def changed(recipe):
     """The recipe with the changes of the flags."""
-    fields = {field.name: field for field in dataclasses.fields(recipe)}
+    fields = {field.name for field in dataclasses.fields(recipe)}
     changes = {}
     for text in FLAGS.changes:
         name, _, value = text.partition("=")
@@ -142,7 +139,7 @@ def run(method, seed):
         seed=seed,
         steps_per_execution=10,
     )
-    two = method in ("no_feedback", "mpl")
+    two = method in recipes.WITH_STUDENT
     batches = pipeline.training_dataset(
         found,
         recipe.labeled_batch_size,

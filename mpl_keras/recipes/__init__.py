@@ -2,6 +2,7 @@
 
 from mpl_keras.recipes.building import (
     METHODS,
+    WITH_STUDENT,
     for_method,
     loss_arguments,
     make_model,
@@ -24,6 +25,7 @@ __all__ = [
     "FEEDBACKS",
     "METHODS",
     "Recipe",
+    "WITH_STUDENT",
     "adapt",
     "default",
     "for_method",

@@ -33,16 +33,8 @@ METHODS = {
     "no_feedback": {"feedback": "none"},
     "mpl": {},
 }
-# Those of one network.
-_SINGLE = (
-    "supervised",
-    "uda",
-    "uda_aligned",
-    "fixmatch",
-    "flexmatch",
-    "freematch",
-    "softmatch",
-)
+# Those with a teacher and a student; all others train one network.
+WITH_STUDENT = ("no_feedback", "mpl")
 
 
 def make_model(
@@ -108,7 +100,7 @@ def make_model(
     }
     teacher = network("teacher")
     optimizer = make_optimizer(recipe, "teacher")
-    if method in _SINGLE:
+    if method not in WITH_STUDENT:
         model = UDA(teacher, **common)
         model.compile(optimizer, **options)
         return model

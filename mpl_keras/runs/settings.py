@@ -257,7 +257,7 @@ def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     # Numbers of images and classes are told beside the settings.
     for name in ("class_names", "data_options", "num_labeled", "num_classes"):
         known.pop(name, None)
-    single = known.get("method", "mpl") not in ("mpl", "no_feedback")
+    single = known.get("method", "mpl") not in recipes.WITH_STUDENT
     if known.get("feedback") == "none" or single:
         known = {
             name: value

@@ -230,7 +230,7 @@ class Training:
 
     def _two(self):
         """Whether there are a teacher and a student."""
-        return self.settings.method in ("mpl", "no_feedback")
+        return self.settings.method in recipes.WITH_STUDENT
 
     def _train_and_measure(self):
         begin, anew = time.monotonic(), not self.backups()
