@@ -250,8 +250,9 @@ class FittedModel(FollowingModel):
         """
         y = self._checked_labels(x, y, sample_weight)
         self._prepare_metrics(y)
-        if self.train_function is None:
-            self.check_networks()
+        first = self.train_function is None
+        self.check_before_step()
+        if first:
             self.check_rates()
             if check_first_batch:
                 self._check_first_batch(x, y)

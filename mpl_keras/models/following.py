@@ -82,12 +82,15 @@ class FollowingModel(SavableModel):
         with self.outside_changes.training():
             return super().fit(*args, **kwargs)
 
-    def train_on_batch(self, *args, **kwargs):
-        """As `keras.Model.train_on_batch`."""
+    def check_before_step(self) -> None:
+        """As `check_networks`; after the first step it is quick."""
         if self.train_function is None:
             self.check_networks()
         else:
             self._follow(self.outside_changes.carry_before_step)
+
+    def train_on_batch(self, *args, **kwargs):
+        """As `keras.Model.train_on_batch`."""
         logs = super().train_on_batch(*args, **kwargs)
         self.outside_changes.after_step()
         return logs
