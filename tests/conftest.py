@@ -23,6 +23,13 @@ def fresh_start():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.fixture
+def float64(fresh_start):
+    """Networks and tensors of 64 bits, for formulas; `fresh_start` ends it."""
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+
+
 # A classifier and files for it, in `export` and in `commands`.
 
 

@@ -25,13 +25,7 @@ from mpl_keras.feedback import (
 STUDENT_RATE = 0.1
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def dense_net(num_classes=3, features=4):

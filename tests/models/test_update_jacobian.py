@@ -33,13 +33,7 @@ CLIPS = [
 IDS = [",".join(f"{k}={v:g}" for k, v in clip.items()) for clip in CLIPS]
 
 
-@pytest.fixture(autouse=True)
-def float64():
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def relative_error(got, exact):
