@@ -276,7 +276,7 @@ class CosineFeedback(Feedback):
         """`h`, a scalar."""
         g, v = reaction.gradients, reaction.labeled_gradients
         norms = tf.linalg.global_norm(g) * tf.linalg.global_norm(v)
-        h = tf.math.divide_no_nan(_inner(g, v), norms)
+        h = tf.math.divide_no_nan(inner_product(g, v), norms)
         return h, h
 
 
@@ -406,8 +406,8 @@ class PerExampleFeedback(_LabelFeedback):
         return -tf.reduce_sum(reaction.pseudo_labels * slope, axis=-1), h
 
 
-def _inner(left, right):
-    """Inner product of two lists of tensors."""
+def inner_product(left: list, right: list) -> tf.Tensor:
+    """The sum of the products of all elements of two lists of tensors."""
     return tf.add_n(
         [tf.reduce_sum(x * y) for x, y in zip(left, right, strict=True)]
     )

@@ -82,10 +82,9 @@ views, labeled and unlabeled: `pipeline.training_dataset(data, ...)`, with \
 the data of `datasets.from_arrays(x_labeled, y_labeled, x_unlabeled)`, makes \
 them. Received: x=ndarray
     """
-    data = hasattr(x, "unlabeled") and hasattr(x, "num_classes")
     frame = hasattr(x, "shape") or hasattr(x, "to_numpy")
     plain = x is None or isinstance(x, (list, tuple, str)) or np.isscalar(x)
-    if data or frame or plain:
+    if _is_data(x) or frame or plain:
         raise ArgumentError(
             "x",
             "be batches of dicts of views, labeled and unlabeled: "
@@ -109,7 +108,7 @@ def refuse_views(x: Any, argument: str = "x") -> None:
     Example:
     >>> refuse_views(np.zeros((4, 2)))
     """
-    if hasattr(x, "unlabeled") and hasattr(x, "num_classes"):
+    if _is_data(x):
         raise ArgumentError(
             argument,
             "be examples, or a dataset of `(x, y)` such as `data.test`",
@@ -127,6 +126,11 @@ def refuse_views(x: Any, argument: str = "x") -> None:
             "training",
             f"the views {sorted(spec)}",
         )
+
+
+def _is_data(x):
+    """Whether it is the data of `datasets`, of which batches are made."""
+    return hasattr(x, "unlabeled") and hasattr(x, "num_classes")
 
 
 def _shape(leaf):

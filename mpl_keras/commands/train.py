@@ -131,7 +131,8 @@ _method.bool("finetune", False, "Train on the labels at the end")
 # What a recipe says, and these flags override.
 RECIPE = {
     "Network": {
-        "backbone": "small_cnn, wide_resnet_28_2, or of keras.applications",
+        "backbone": "small_cnn, compact_cnn, wide_resnet_28_2, or of "
+        "keras.applications",
         "image_size": "Pixels of the square to train on",
         "views": "Weak and strong views: cifar, svhn, imagenet, digits, ...",
         "teacher_dropout": "Rate before the last layer; single nets' too",

@@ -189,7 +189,7 @@ def check_texts(
     found = collections.Counter(values)
     odd = {v for v in found if is_sign(v, found)}
     plain = [value for value in found if value not in odd]
-    unlike = [v for v in plain if not _NUMBER.fullmatch(v.strip())]
+    unlike = [v for v in plain if not _reads_as_number(v)]
     besides = sorted(odd | set(unlike)) if len(unlike) < len(plain) else []
     keep = 'or by `.astype("category")`, if they are categories'
     if plain and len(unlike) <= (1 - _SHARE) * len(plain):
@@ -199,7 +199,7 @@ def check_texts(
             f"numbers as numbers, not as text, as `pandas.to_numeric` or "
             f"`pandas.read_csv(..., na_values=..., thousands=...)` makes them, "
             f"{keep}",
-            f"text that reads as numbers, such as {_first(plain, unlike)!r}"
+            f"text that reads as numbers, such as {_first_number(plain)!r}"
             + (f", beside {_listed(besides)}" if besides else ""),
         )
     if plain and sum(map(_is_date, plain)) >= _SHARE * len(plain):
@@ -222,9 +222,12 @@ def check_texts(
         _warn(odd, found, column)
 
 
-def _first(values, without):
-    left = [value for value in values if value not in set(without)]
-    return left[0]
+def _reads_as_number(text):
+    return bool(_NUMBER.fullmatch(text.strip()))
+
+
+def _first_number(texts):
+    return next(text for text in texts if _reads_as_number(text))
 
 
 def _is_date(text):

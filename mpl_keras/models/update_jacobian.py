@@ -8,6 +8,7 @@ derivatives is met by the transposed Jacobian of `u`: for plain SGD it is
 import keras
 import tensorflow as tf
 
+from mpl_keras.feedback import inner_product
 from mpl_keras.networks import requirements
 
 
@@ -49,7 +50,7 @@ def pull_back(
                 for v in vectors
             ]
     elif update_step is keras.optimizers.Adam.update_step:
-        clipped = _clipped(optimizer, gradients)
+        clipped = optimizer._clip_gradients(gradients)
         vectors = [
             v * _adam_slope(optimizer, gradient, variable)
             for v, gradient, variable in zip(
@@ -87,19 +88,6 @@ def _adam_slope(adam, gradient, variable):
     return correction * slope
 
 
-def _clipped(optimizer, gradients):
-    """Gradients as the optimizer uses them."""
-    if _clips(optimizer):
-        return optimizer._clip_gradients(gradients)
-    return gradients
-
-
-def _clips(optimizer):
-    return (
-        optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
-    )
-
-
 def _through_clipping(optimizer, gradients, vectors):
     """The same for the clipping: a clip by norm takes the radial part out."""
     pairs = list(zip(gradients, vectors, strict=True))
@@ -122,20 +110,13 @@ def _through_norm(most, gradients, vectors):
 
     `most / |g| * (v - g <g, v> / |g|^2)`; elsewhere `v`.
     """
-    square = _inner(gradients, gradients)
+    square = inner_product(gradients, gradients)
     norm = tf.sqrt(square)
     clips = norm > most
     factor = tf.where(clips, most / norm, tf.ones_like(norm))
-    radial = tf.math.divide_no_nan(_inner(gradients, vectors), square)
+    radial = tf.math.divide_no_nan(inner_product(gradients, vectors), square)
     radial = tf.where(clips, radial, tf.zeros_like(radial))
     return [
         factor * (v - radial * g)
         for g, v in zip(gradients, vectors, strict=True)
     ]
-
-
-def _inner(left, right):
-    """Inner product of two lists of tensors."""
-    return tf.add_n(
-        [tf.reduce_sum(x * y) for x, y in zip(left, right, strict=True)]
-    )

@@ -139,8 +139,9 @@ def check_compiled(network: keras.Model, optimizer, argument: str) -> None:
                 )
     if optimizer is None:
         return
-    known = state.optimized_variables(inner_optimizer(optimizer))
-    if set(map(id, known)) != set(map(id, network.trainable_variables)):
+    inner = inner_optimizer(optimizer)
+    if not _optimizes(inner, network):
+        known = state.optimized_variables(inner)
         raise ArgumentError(
             argument,
             "have the trainable weights that it was compiled with: call "
@@ -380,9 +381,14 @@ def inner_optimizer(optimizer):
     return getattr(optimizer, "inner_optimizer", optimizer)
 
 
-def _check_same_weights(optimizer, network, argument):
+def _optimizes(optimizer, network):
+    """Whether an optimizer was built for the weights that are trained now."""
     known = {id(v) for v in state.optimized_variables(optimizer)}
-    if known != {id(v) for v in network.trainable_variables}:
+    return known == {id(v) for v in network.trainable_variables}
+
+
+def _check_same_weights(optimizer, network, argument):
+    if not _optimizes(optimizer, network):
         raise ValueError(
             f"`{argument}` must be a new optimizer. Received: one that was "
             "built for the weights of another network"
