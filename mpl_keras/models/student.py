@@ -12,6 +12,9 @@ from mpl_keras.models import passes, update_jacobian
 from mpl_keras.networks import batch_norm
 
 
+_FEW = 12  # examples at least, for the moving statistics
+
+
 class MetaBatch(NamedTuple):
     """The labeled examples on which the student is measured."""
 
@@ -45,10 +48,10 @@ class StudentUpdate:
     leaves no trace in statistics and seeds: before and after the update it is
     taken from one snapshot of them, so that it differs by the weights alone.
 
-    A network with BatchNorm passes once more, over the weak views, without a
-    backward pass: its moving statistics are of these alone. Those of strong
-    views are not those of the images that it will classify, which cost a point
-    of accuracy on Fashion-MNIST (benchmarks/RESULTS.md).
+    A network with BatchNorm passes once more, over a quarter of the weak views,
+    without a backward pass: its moving statistics are of these alone. Those of
+    strong views are not those of the images that it will classify, which cost a
+    point of accuracy on Fashion-MNIST (benchmarks/RESULTS.md).
 
     Args:
         network: The student.
@@ -142,7 +145,7 @@ class StudentUpdate:
             if id(variable) in self._statistics:
                 variable.assign(value)
         with batch_norm.fused(self._network):
-            self._network(weak, training=True)
+            self._network(_quarter(weak), training=True)
 
     def _measure(self, snapshot, meta, scale):
         """The labeled loss, its logits, and its gradients if they are used."""
@@ -176,6 +179,18 @@ class StudentUpdate:
                 tape, scaled, network.trainable_variables
             )
         return label_tape, loss, gradients
+
+
+def _quarter(examples):
+    """Every fourth example: moving statistics are a mean over many steps.
+
+    Of a small batch every third, every second or each, and the same ones
+    whether one device has the batch or several share it.
+    """
+    size = tf.shape(tf.nest.flatten(examples)[0])[0]
+    most = size * replicas.num_replicas() // _FEW
+    apart = tf.clip_by_value(most, 1, 4)
+    return tf.nest.map_structure(lambda part: part[::apart], examples)
 
 
 def _label_gradient(label_tape, gradients, vectors, labels, scale):
