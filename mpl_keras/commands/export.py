@@ -25,7 +25,7 @@ _group.choice(
     "network",
     "averaged",
     list(NETWORKS),
-    "Which: the average of the student, or what was averaged, the teacher, or "
+    "Which: the average, or what was averaged, the student, the teacher, or "
     "what --finetune made",
 )
 _group = COMMAND.group("Where")

@@ -15,7 +15,7 @@ Classifies the image files in a folder, into a table.
     mpl-keras predict run/student new_pictures --output=predictions.csv
 
 MODEL is what `mpl-keras train` or `mpl-keras export` has written: a SavedModel,
-a .keras, .tflite or .onnx file, or the folder of a run, whose averaged student
+a .keras, .tflite or .onnx file, or the folder of a run, whose averaged network
 is taken. FOLDER may also be one image. The table has a row for each file, with
 the most probable class; a file that cannot be read, is no image, or has too
 many pixels, has its error there instead.

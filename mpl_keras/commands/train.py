@@ -138,6 +138,7 @@ RECIPE = {
         "teacher_dropout": "Rate before the last layer; single nets' too",
         "student_dropout": "The same of the student",
         "ema_momentum": "Of the averaged network",
+        "average_of": "Which network that is: the student or the teacher",
     },
     "Steps and batches": {
         "steps": "Training steps; schedules are stretched with them",

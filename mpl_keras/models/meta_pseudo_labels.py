@@ -16,6 +16,7 @@ from mpl_keras.models.student import StudentUpdate, meta_batch
 from mpl_keras.networks import averaging, requirements
 
 _KINDS = ("soft", "sampled", "argmax")
+_ROLES = ("student", "teacher")
 
 
 @keras.saving.register_keras_serializable("mpl_keras")
@@ -28,7 +29,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
     that, from the labels, and from the consistency of its answers (UDA).
 
     Calling, evaluating, predicting and exporting the model uses the moving
-    average of the student.
+    average of the student, or of the teacher where `average_of` says so. In a
+    short training the student may still be behind its teacher when it ends.
 
     BatchNorm normalises by its own batch in every pass of a step. The teacher
     passes once over all views together; where it labels the strong view,
@@ -71,8 +73,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
             `"strong"`; the student always sees the strong one.
         label_smoothing: Share of the uniform distribution in the labels of the
             supervised and of the student's loss, in `[0, 1)`.
-        ema_momentum: Momentum of the student's average, in `[0, 1)`; at first
-            it is lower, see `averaging.momentum_at`.
+        ema_momentum: Momentum of the average, in `[0, 1)`; at first it is
+            lower, see `averaging.momentum_at`.
+        average_of: Whose moving average is kept, evaluated and exported:
+            `"student"`, as in the paper, or `"teacher"`.
         supervised_threshold: Training signal annealing of the supervised
             loss: a number in `[0, 1]` or a schedule such as
             `schedules.SignalAnnealing`; None is without.
@@ -82,7 +86,9 @@ class MetaPseudoLabels(SemiSupervisedModel):
     Attributes:
         teacher: The teacher.
         student: The student, as trained.
-        averaged_student: Its moving average.
+        averaged: The moving average of one of them.
+        averaged_student: The same, where it is the student's.
+        averaged_teacher: The same, where it is the teacher's.
         optimizer: The student's optimizer.
         teacher_optimizer: The teacher's.
         step: How many steps were trained, saved with the model.
@@ -106,14 +112,16 @@ class MetaPseudoLabels(SemiSupervisedModel):
         pseudo_label_view: str = "weak",
         label_smoothing: float = 0.0,
         ema_momentum: float = 0.995,
+        average_of: str = "student",
         supervised_threshold=None,
         seed: int = 0,
         name: str | None = None,
     ):
         requirements.check_pair(teacher, student)
+        arguments.choice("average_of", average_of, _ROLES)
         super().__init__(
-            student,
-            "student",
+            teacher if average_of == "teacher" else student,
+            average_of,
             consistency=consistency,
             consistency_weight=consistency_weight,
             supervised_threshold=supervised_threshold,
@@ -123,7 +131,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         )
         self.teacher = teacher
         self.student = student
-        self.outside_changes.watch(teacher, "teacher")
+        other = next(name for name in self.trained if name != average_of)
+        self.outside_changes.watch(self.trained[other], other)
         if isinstance(feedback, str) and feedback == "default":
             feedback = feedback_module.HypergradientFeedback(weight=0.1)
         self.feedback = feedback
@@ -142,6 +151,20 @@ class MetaPseudoLabels(SemiSupervisedModel):
     @property
     def averaged_student(self) -> keras.Model:
         """The student's moving average: what is evaluated and exported."""
+        return self._average("student")
+
+    @property
+    def averaged_teacher(self) -> keras.Model:
+        """The teacher's moving average, with `average_of="teacher"`."""
+        return self._average("teacher")
+
+    def _average(self, name):
+        if name != self.average_of:
+            raise AttributeError(
+                f"There is no average of the {name}: `average_of` is "
+                f"{self.average_of!r}. Use `averaged`, or make the model with "
+                f"average_of={name!r}."
+            )
         self.follow_early_changes()
         return self.averaged
 
@@ -264,7 +287,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
         gradients = passes.apply(self.teacher_optimizer, look, gradient)
 
         averaging.follow(
-            self.averaged, self.student, self.step, self.ema_momentum
+            self.averaged,
+            self.trained[self.average_of],
+            self.step,
+            self.ema_momentum,
         )
         replicas.assign([self.step], [self.step + 1])
         shown["teacher_loss"] += look.penalty
@@ -336,8 +362,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
     @property
     def trained(self) -> dict[str, keras.Model]:
-        """Teacher and student by these names."""
-        return {"teacher": self.teacher, "student": self.student}
+        """Teacher and student by these names; the averaged one is the last."""
+        pair = {"teacher": self.teacher, "student": self.student}
+        pair[self.average_of] = pair.pop(self.average_of)
+        return pair
 
     @property
     def optimizers(self) -> dict[str, keras.optimizers.Optimizer | None]:
@@ -369,6 +397,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             "feedback": self.feedback and serialize(self.feedback),
             "pseudo_labels": self.pseudo_labels,
             "pseudo_label_view": self.pseudo_label_view,
+            "average_of": self.average_of,
             "seed": self.seed,
         }
 

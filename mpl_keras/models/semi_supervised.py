@@ -33,6 +33,7 @@ class SemiSupervisedModel(FittedModel):
         name: Of the model.
 
     Attributes:
+        average_of: Which network is averaged, by its argument's name.
         averaged: The moving average of the network: what is called, evaluated
             and exported.
         alignment: The distribution alignment of the consistency's targets.
@@ -82,6 +83,7 @@ class SemiSupervisedModel(FittedModel):
         arguments.number("ema_momentum", ema_momentum, 0, below=1)
         self.label_smoothing = label_smoothing
         self.ema_momentum = ema_momentum
+        self.average_of = argument
         self.averaged = averaging.clone(average_of, argument)
         self.outside_changes.watch(average_of, argument, self.averaged)
         self.alignment = DistributionAlignment(
@@ -162,10 +164,12 @@ class SemiSupervisedModel(FittedModel):
             network: "averaged", or a name in `trained`.
         """
         if network == "averaged":
-            of = "student" if "student" in self.trained else "network"
+            of = {"model": "network"}.get(self.average_of, self.average_of)
             return f"averaged {of}, ema_momentum {self.ema_momentum:g}"
-        words = {"model": "network", "student": "student as trained"}
-        return words.get(network, network)
+        if network == "model":
+            return "network"
+        as_trained = " as trained" if network == self.average_of else ""
+        return network + as_trained
 
     def get_config(self):
         """Arguments that both models have."""

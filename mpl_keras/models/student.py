@@ -11,7 +11,6 @@ from mpl_keras.distribute import replicas
 from mpl_keras.models import passes, update_jacobian
 from mpl_keras.networks import batch_norm
 
-
 _FEW = 12  # examples at least, for the moving statistics
 
 

@@ -110,6 +110,7 @@ def make_model(
         feedback=_feedback(recipe),
         pseudo_labels=recipe.pseudo_labels,
         pseudo_label_view=recipe.pseudo_label_view,
+        average_of=recipe.average_of,
         seed=seed,
         **common,
     )

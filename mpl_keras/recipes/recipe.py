@@ -53,6 +53,7 @@ class Recipe:
         student_dropout: The same of the student's.
         label_smoothing: Of the supervised and of the student's loss.
         ema_momentum: Of the average that is evaluated.
+        average_of: Whose average that is: the "student"'s or the "teacher"'s.
         consistency_weight: Of UDA's loss, at the end of its ramp.
         consistency_ramp_steps: Over which it grows linearly from 0.
         temperature: Of UDA's targets.
@@ -117,6 +118,7 @@ class Recipe:
     student_dropout: float
     label_smoothing: float
     ema_momentum: float
+    average_of: str = "student"
     consistency_weight: float
     consistency_ramp_steps: int
     temperature: float
@@ -178,6 +180,7 @@ class Recipe:
 
 # Which values a field may have, and which numbers grow with the steps.
 CHOICES = {
+    "average_of": ("student", "teacher"),
     "mask_on": ("raw", "sharpened"),
     "feedback": (
         "loss_difference",

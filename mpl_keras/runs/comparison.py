@@ -33,7 +33,8 @@ class Row(NamedTuple):
         seed: Of split, networks, order and views.
         accuracy: Percent of the images that the averaged network classifies
             correctly.
-        teacher_accuracy: The same of its teacher, or NaN.
+        teacher_accuracy: The same of its teacher, or NaN where there is none
+            or where it is the averaged network.
         seconds: What the training took, or NaN where it was interrupted.
 
     Example:

@@ -14,15 +14,9 @@ from mpl_keras.export.formats import check_format, suffix
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 
-# Networks by what they are, and the names of their files without an ending; the
-# first file that is there is meant.
-NETWORKS = {
-    "averaged": ("student", "network"),
-    "as_trained": ("student_as_trained", "network_as_trained"),
-    "teacher": ("teacher",),
-    "finetuned": ("finetuned",),
-}
-_LABELS = {"student": "averaged student", "network": "averaged network"}
+NETWORKS = ("averaged", "as_trained", "student", "teacher", "finetuned")
+# Which network may be averaged, by the name of its file without an ending.
+_AVERAGED = ("student", "network", "teacher")
 
 
 class FinishedRun:
@@ -59,7 +53,8 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
 
         Args:
             network: "averaged", the one that people use; "as_trained", what
-                was averaged; "teacher"; or "finetuned".
+                was averaged; "student" or "teacher", averaged if it is that
+                one; or "finetuned".
 
         Returns:
             Its name without an ending, and its path.
@@ -67,18 +62,28 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         Raises:
             MissingFileError: The run has no such network.
         """
-        arguments.choice("network", network, tuple(NETWORKS))
-        for stem in NETWORKS[network]:
-            path = os.path.join(self.path, f"{stem}.keras")
-            if os.path.exists(path):
-                return stem, path
-        raise MissingFileError(
-            "run",
-            "hold what {network} names",
-            self.path,
-            others={"network": network},
-            note=f", without {NETWORKS[network][0]}.keras",
-        )
+        arguments.choice("network", network, NETWORKS)
+        averaged = self.averaged
+        stems = {"averaged": averaged, "as_trained": f"{averaged}_as_trained"}
+        stem = stems.get(network, network)
+        path = os.path.join(self.path, f"{stem}.keras")
+        if not os.path.exists(path):
+            raise MissingFileError(
+                "run",
+                "hold what {network} names",
+                self.path,
+                others={"network": network},
+                note=f", without {stem}.keras",
+            )
+        return stem, path
+
+    @property
+    def averaged(self) -> str:
+        """Which network was averaged: "student", "teacher" or "network"."""
+        if "network" in self.results:
+            return self.results["network"].split()[-1]
+        two = "student_as_trained.keras" in os.listdir(self.path)
+        return "student" if two else "network"
 
     def load_data(
         self,
@@ -199,7 +204,8 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
     def _facts(self, stem: str) -> Mapping[str, Any]:
         """What the model card says of the training."""
         return {
-            "network": _LABELS.get(stem, stem).replace("_", " "),
+            "network": ("averaged " if stem == self.averaged else "")
+            + stem.replace("_", " "),
             "trained_steps": self.results["step"],
             "settings": settings_module.described(self.settings),
         }
@@ -232,7 +238,7 @@ def find_classifier(model: Any) -> str:
             model,
             note=", which does not exist",
         )
-    inside = [os.path.join(model, name) for name in NETWORKS["averaged"]]
+    inside = [os.path.join(model, name) for name in _AVERAGED]
     for path in (*inside, model):
         if os.path.exists(os.path.join(path, "saved_model.pb")):
             return path

@@ -64,13 +64,13 @@ def write(training: Any, model: Any, seconds: float | None) -> dict[str, Any]:
 
 def _networks(training, model):
     """Networks by what people call them: the name of a file, and itself."""
-    two = "student" in model.trained
-    name = "student" if two else "network"
+    *others, last = model.trained
+    name = {"model": "network"}.get(last, last)
     networks = {f"averaged {name}": (name, model.averaged)}
-    *others, as_trained = model.trained.values()
-    networks[f"{name} as trained"] = f"{name}_as_trained", as_trained
-    for teacher in others:
-        networks["teacher"] = "teacher", teacher
+    as_trained = f"{name}_as_trained", model.trained[last]
+    networks[f"{name} as trained"] = as_trained
+    for other in others:
+        networks[other] = other, model.trained[other]
     recipe = training.recipe
     if training.settings.finetune and recipe.finetune_steps:
         tuned = finetune.finetune(
@@ -100,6 +100,7 @@ def _figures(training, networks, measured, seconds):
         "step": training.recipe.steps,
         "method": training.settings.method,
         "seed": training.settings.seed,
+        "network": next(iter(networks)),
         "test_accuracy": {
             label: value["accuracy"]
             for label, value in accuracies.get("test", {}).items()

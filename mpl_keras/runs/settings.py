@@ -24,6 +24,7 @@ _HOW = (
 # Fields of a recipe that came later, and what trainings had before: left out
 # where they are that, so that a training of before can go on.
 _LATER = {
+    "average_of": "student",
     "masking": "fixed",
     "masking_momentum": None,
     "hard_targets": False,
