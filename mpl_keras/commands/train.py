@@ -127,6 +127,12 @@ _method.string(
 )
 _method.string("weights", None, "File of pretrained weights", "none")
 _method.bool("finetune", False, "Train on the labels at the end")
+_method.bool(
+    "baseline",
+    False,
+    "Train the same network on the labels alone, too, and say what the "
+    "unlabeled images brought",
+)
 
 # What a recipe says, and these flags override.
 RECIPE = {

@@ -79,6 +79,11 @@ class ImageFiles(sources.Source):
         """Of the files, in order."""
         return [os.fsdecode(path) for path in self._paths.numpy()]
 
+    def files(self, numbers):
+        """Paths of the files with these numbers."""
+        paths = self.paths
+        return [paths[number] for number in numbers]
+
     def checksum(self, numbers=None):
         """Of the files' names, sizes and bytes; of some of very many bytes."""
         paths = self.paths

@@ -73,6 +73,10 @@ class Source:
             total = settings.checksum(examples.numpy(), total)
         return total
 
+    def files(self, numbers: np.ndarray) -> list[str]:
+        """The files of the examples with these numbers; "" of other ones."""
+        return [""] * len(numbers)
+
     def subset(self, index) -> "Source":
         """The examples with these numbers, in this order."""
         return _Subset(self, index)
@@ -104,6 +108,9 @@ class _Subset(Source):
     def read(self, index):
         return self._source.read(tf.gather(self._index, index))
 
+    def files(self, numbers):
+        return self._source.files(self._index.numpy()[numbers])
+
     def checksum(self, numbers=None):
         index = self._index.numpy()
         return self._source.checksum(
@@ -117,6 +124,9 @@ class _Center(Source):
     def __init__(self, source):
         super().__init__((len(source), *source.view_shape), source.dtype)
         self._source = source
+
+    def files(self, numbers):
+        return self._source.files(numbers)
 
     def read(self, index):
         height, width = self.shape[1:3]

@@ -8,6 +8,7 @@ from mpl_keras.evaluation.confusion import (
     predictions,
     sole_answer,
 )
+from mpl_keras.evaluation.labeling import Candidate, worth_labeling
 from mpl_keras.evaluation.samples import (
     probabilities,
     probe,
@@ -17,10 +18,12 @@ from mpl_keras.evaluation.statistics import (
     calibration,
     expected_calibration_error,
     mean_interval,
+    paired_gain,
     wilson_interval,
 )
 
 __all__ = [
+    "Candidate",
     "Measured",
     "accuracy_of",
     "calibration",
@@ -28,10 +31,12 @@ __all__ = [
     "expected_calibration_error",
     "mean_interval",
     "measure",
+    "paired_gain",
     "predictions",
     "probabilities",
     "probe",
     "sole_answer",
     "unlabeled",
     "wilson_interval",
+    "worth_labeling",
 ]

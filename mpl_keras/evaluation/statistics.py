@@ -120,6 +120,36 @@ def wilson_interval(
     return float(max(middle - half, 0.0)), float(min(middle + half, 1.0))
 
 
+def paired_gain(
+    right: np.ndarray, before: np.ndarray, z: float = 1.959964
+) -> tuple[float, float, float]:
+    """How many more of the same examples one network gets right.
+
+    Args:
+        right: Whether it is right about each, booleans [N].
+        before: The same of the network that it is compared with.
+        z: Quantile of the normal distribution; 1.959964 is for 95 %.
+
+    Returns:
+        The difference of the two accuracies, and the lower and the upper end
+        of its interval. Only examples that one of the two gets right count, so
+        that it is narrower than that of two independent samples.
+
+    Reference:
+        Agresti, "Categorical Data Analysis", 2002, equation 10.2, on
+        differences of dependent proportions.
+
+    Example:
+    >>> right, before = np.arange(100) < 80, np.arange(100) < 70
+    >>> [round(value, 3) for value in paired_gain(right, before)]
+    [0.1, 0.041, 0.159]
+    """
+    differences = np.asarray(right, float) - np.asarray(before, float)
+    mean = float(differences.mean())
+    half = z * float(differences.std()) / len(differences) ** 0.5
+    return mean, mean - half, mean + half
+
+
 def mean_interval(
     values: Sequence[float], confidence: float = 0.95
 ) -> tuple[float, float, float]:

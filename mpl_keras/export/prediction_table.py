@@ -1,6 +1,5 @@
 """The table of what a classifier says about the files of a folder."""
 
-import csv
 import dataclasses
 import os
 import sys
@@ -14,12 +13,10 @@ from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.checks.names import printable
 from mpl_keras.datasets import folder_files
 from mpl_keras.export import loading, prediction, row_predictions
-from mpl_keras.export.cells import class_cell, is_formula
+from mpl_keras.export.cells import class_cell, path_cell, write_row
 from mpl_keras.export.table_classifier import TableClassifier
 
 _HEAD = ("file", "class", "probability", "error")
-# What some spreadsheets divide cells at.
-_DIVIDES = (";", "|")
 _SHOWN_EVERY = 64  # files
 
 
@@ -136,10 +133,10 @@ an image. Received: folder=nowhere
         with open(path, "w", newline="", encoding="utf-8") as file:
             columns = [f"p({printable(name)})" for name in names]
             head = [*_HEAD, *(columns if all_probabilities else ())]
-            _write_row(file, head)
+            write_row(file, head)
             for row in rows:
                 cells, name = _cells(row, root, names, all_probabilities)
-                _write_row(file, cells)
+                write_row(file, cells)
                 counts.add(name)
                 progress.show(counts.files)
 
@@ -175,7 +172,7 @@ def _cells(
     all_probabilities: bool,
 ) -> tuple[list[str], str]:
     """The cells of a file, and the name of its class."""
-    path = _path_cell(os.path.relpath(row.path, root))
+    path = path_cell(os.path.relpath(row.path, root))
     if row.error:
         empty = [""] * len(names) if all_probabilities else []
         return [path, "", "", printable(row.error), *empty], ""
@@ -184,21 +181,6 @@ def _cells(
     rest = values if all_probabilities else []
     cell = class_cell(names[best])
     return [path, cell, values[best], "", *rest], names[best]
-
-
-def _path_cell(path):
-    """A path as the table holds it: two paths never look the same."""
-    if os.sep == "/":
-        path = path.replace("\\", "\\\\")
-    path = printable(path)
-    return os.path.join(os.curdir, path) if is_formula(path) else path
-
-
-def _write_row(file, cells):
-    """Quoted as a whole where a cell holds what some programs divide at."""
-    divided = any(sign in cell for cell in cells for sign in _DIVIDES)
-    quoting = csv.QUOTE_ALL if divided else csv.QUOTE_MINIMAL
-    csv.writer(file, quoting=quoting).writerow(cells)
 
 
 class _Progress:

@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from mpl_keras.checks import arrays
-from mpl_keras.evaluation import confusion, samples, statistics
+from mpl_keras.datasets import sources
+from mpl_keras.evaluation import confusion, labeling, samples, statistics
 from mpl_keras.report import figures, html_page, panels
 
 _UNLABELED = 1000
 _MISTAKES = 24
+_WORTH_LABELING = 24
 # More classes than this are not all listed.
 _MANY = 30
 
@@ -308,6 +310,49 @@ class Chapters:
         return html_page.Section(
             "mistakes",
             "Worst mistakes",
+            [text],
+            pictures=html_page.pictures(images, alts, captions),
+        )
+
+    def worth_labeling(
+        self, candidates: Sequence[labeling.Candidate] | None
+    ) -> html_page.Section | None:
+        """Pictures of the unlabeled examples to label next.
+
+        Args:
+            candidates: What `evaluation.worth_labeling` returned, or None.
+        """
+        if not self._are_images:
+            return None
+        if candidates is None:
+            candidates = labeling.worth_labeling(
+                self._model.averaged, self._data, _WORTH_LABELING
+            )
+        shown = candidates[:_WORTH_LABELING]
+        if not shown:
+            return None
+        x = sources.centered(self._data.unlabeled)
+        images = samples.select(x, np.array([one.index for one in shown]))
+        alts, captions = [], []
+        for one in shown:
+            likeliest, next_one = (self._names[k] for k in one.classes)
+            first, second = (f"{100 * share:.1f} %" for share in one.shares)
+            alts.append(
+                f"Unlabeled image {one.index:,}: {likeliest} with {first}, or "
+                f"{next_one} with {second}."
+            )
+            lines = [("", likeliest, f", {first}"), ("or", next_one, "")]
+            lines.append(("", os.path.basename(one.file), ""))
+            captions.append(lines if one.file else lines[:2])
+        text = (
+            "Between which two classes the network wavers most, with the "
+            "probability of the first one. Pairs of classes take turns. A "
+            "label for these teaches it more than one for images that it is "
+            "sure of."
+        )
+        return html_page.Section(
+            "label-next",
+            "Worth labeling next",
             [text],
             pictures=html_page.pictures(images, alts, captions),
         )

@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras.evaluation import statistics
-from mpl_keras.evaluation.confusion import (
-    Measured,
-    sole_answer,
-)
+from mpl_keras.evaluation.confusion import Measured
+from mpl_keras.evaluation.labeling import Candidate
 from mpl_keras.report import (
     canvas,
     chapters,
     figures,
     html_page,
     model_card,
+    outcome,
     panels,
 )
 
@@ -111,6 +109,8 @@ def write(
     settings: Mapping[str, Any],
     measured: Measured | None = None,
     seconds: float | None = None,
+    baseline: Mapping[str, Any] | None = None,
+    candidates: Sequence[Candidate] | None = None,
 ) -> None:
     """Writes a page about a training, one file that needs no network.
 
@@ -126,6 +126,10 @@ def write(
             the title, where they are known.
         measured: What `measure` returns.
         seconds: What the training took, if that is known.
+        baseline: What training on the labels alone gave, on the same
+            examples: its "accuracy" in %, the "gain" over it in points, and
+            the "interval" of this gain.
+        candidates: What `evaluation.worth_labeling` returns, if that is known.
 
     Raises:
         ImportError: Without Jinja2 or matplotlib.
@@ -152,6 +156,7 @@ def write(
         *writer.pseudo_labels(metrics),
         writer.held_out(),
         writer.mistakes(),
+        writer.worth_labeling(candidates),
         chapters.settings(settings) if settings else None,
     ]
     name, words = _METHODS[_method(model, settings)]
@@ -163,7 +168,12 @@ def write(
         "report.html",
         language="en",
         title=name + (f" on {dataset}" if dataset else ""),
-        lead=[f"{name}: {words}.", _outcome(writer, measured, data)],
+        lead=[
+            f"{name}: {words}.",
+            *outcome.sentences(
+                measured, baseline, data.class_names, writer.things
+            ),
+        ],
         facts=_facts(model, writer, data, seconds),
         sections=[section for section in sections if section is not None],
         written=html_page.now(),
@@ -178,32 +188,6 @@ def _method(model, settings):
     if known in _METHODS:
         return known
     return model.method
-
-
-def _outcome(writer, measured, data):
-    """What came of it, in a sentence or two."""
-    if measured is None:
-        return (
-            f"No labeled {writer.things} were held out, so that nothing is "
-            "known of how many it would name right."
-        )
-    name, counts = next(iter(measured.counts.items()))
-    right, total = int(np.trace(counts)), int(counts.sum())
-    low, high = statistics.wilson_interval(right, total)
-    text = (
-        f"The {name} names {100 * right / total:.2f} % of {total:,} "
-        f"{measured.kind} {writer.things} right ({100 * low:.1f} to "
-        f"{100 * high:.1f} %, the 95 % interval that the number of "
-        f"{writer.things} leaves open)."
-    )
-    only = sole_answer(counts)
-    if only is not None:
-        called = html_page.plain(data.class_names[only])
-        text += (
-            f" It calls all of them {called}: it has learned nothing that is "
-            "of use."
-        )
-    return text
 
 
 def _facts(model, writer, data, seconds):

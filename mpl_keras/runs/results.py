@@ -9,9 +9,11 @@ from typing import Any
 import keras
 
 from mpl_keras import evaluation, export, files, finetune, report
-from mpl_keras.report import model_card
+from mpl_keras.report import model_card, outcome
+from mpl_keras.runs import label_next
 
 FILE = "results.json"
+BASELINE = "baseline"  # the folder of the training on the labels alone
 
 
 class ResultsError(RuntimeError):
@@ -55,7 +57,22 @@ def write(training: Any, model: Any, seconds: float | None) -> dict[str, Any]:
     if training.light:
         outputs = dict([next(iter(outputs.items()))])
     else:
-        outputs |= _pictures(training, model, measured, seconds)
+        known = {"measured": measured, "seconds": seconds}
+        if training.settings.baseline and measured is not None:
+            found[BASELINE] = known[BASELINE] = _compare(training, measured)
+        _tell_more(training, known)
+        known["candidates"] = evaluation.worth_labeling(
+            model.averaged, training.data, label_next.MOST
+        )
+        root = training.settings.data_name()
+        outputs[label_next.FILE] = files.text_writer(
+            label_next.table(
+                training.data,
+                known["candidates"],
+                root if os.path.isdir(root) else "",
+            )
+        )
+        outputs |= _pictures(training, model, known)
     # Last, because it says that the run is finished.
     outputs[FILE] = files.json_writer(found)
     _write_all(training, outputs)
@@ -125,6 +142,43 @@ def _accuracies(measured):
     return found
 
 
+def _compare(training, measured):
+    """The averaged network and the one trained on the labels alone."""
+    data = training.data
+    path = os.path.join(training.output_dir, BASELINE)
+    alone = keras.saving.load_model(
+        os.path.join(path, "network.keras"), compile=False
+    )
+    batches = getattr(data, measured.kind)
+    logits, truth = evaluation.predictions(alone, batches)
+    right = measured.logits.argmax(axis=-1) == measured.truth
+    before = logits.argmax(axis=-1) == truth
+    gain, *interval = evaluation.paired_gain(right, before)
+    return {
+        "method": "supervised",
+        "measured_on": measured.kind,
+        "accuracy": 100 * float(before.mean()),
+        "n": len(truth),
+        "gain": 100 * gain,
+        "interval": [100 * end for end in interval],
+        "seconds": read(path)["seconds"],
+    }
+
+
+def _tell_more(training, known):
+    """Says what the unlabeled images brought, and which classes are weak."""
+    if BASELINE in known:
+        training.say(outcome.gained(known[BASELINE]))
+    elif training.settings.method != "supervised":
+        training.say(
+            "what the unlabeled images brought is not measured: --baseline "
+            "trains on the labels alone, too"
+        )
+    if known["measured"] is not None:
+        names = training.data.class_names
+        training.say(outcome.weakest(known["measured"], names))
+
+
 def _tell(training, measured, networks):
     """Says how good the networks are, by name."""
     useless = []
@@ -182,7 +236,7 @@ def _models(training, networks, measured):
     return outputs
 
 
-def _pictures(training, model, measured, seconds):
+def _pictures(training, model, known):
     """What draws the curves, the confusion matrix and the report."""
     if not training.draws:
         return {}
@@ -197,7 +251,7 @@ def _pictures(training, model, measured, seconds):
         )
     }
     if data.test is not None:
-        label, counts = next(iter(measured.counts.items()))
+        label, counts = next(iter(known["measured"].counts.items()))
         accuracy = 100 * evaluation.accuracy_of(counts)
         outputs["confusion_matrix.png"] = lambda path: report.plot_confusion(
             counts,
@@ -212,8 +266,7 @@ def _pictures(training, model, measured, seconds):
             data,
             metrics=metrics,
             settings=training.described(),
-            measured=measured,
-            seconds=seconds,
+            **known,
         )
     return outputs
 

@@ -19,7 +19,7 @@ _HOW = (
     *("data_dir", "download", "unreadable", "max_pixels"),
     *("backup_every", "strategy"),
     *("virtual_devices", "steps_per_execution", "jit_compile"),
-    *("deterministic", "tensorboard", "report"),
+    *("deterministic", "tensorboard", "report", "baseline"),
 )
 # Fields of a recipe that came later, and what trainings had before: left out
 # where they are that, so that a training of before can go on.
@@ -49,6 +49,8 @@ class Settings:
         labeled_in_unlabeled: Whether labeled pictures are unlabeled too.
         weights: File of pretrained weights, or None.
         finetune: Whether to train on the labels at the end.
+        baseline: Whether to train the same network on the labels alone, too,
+            to say what the unlabeled pictures brought.
         evaluate_every: Steps between evaluations; None is about a twentieth of
             all, but at least 100.
         precision: In which networks compute.
@@ -85,6 +87,7 @@ class Settings:
     labeled_in_unlabeled: bool = True
     weights: str | None = None
     finetune: bool = False
+    baseline: bool = False
     evaluate_every: int | None = None
     precision: str = "float32"
     unreadable: str = "error"
@@ -103,6 +106,13 @@ class Settings:
     def __post_init__(self):
         """Raises for what can be seen before any file is read."""
         arguments.choice("method", self.method, tuple(recipes.METHODS))
+        if self.baseline and self.method == "supervised":
+            raise ArgumentError(
+                "baseline",
+                "be False for {method}, which is the baseline",
+                "True",
+                others={"method": "supervised"},
+            )
         arguments.choice("precision", self.precision, PRECISIONS)
         arguments.choice("unreadable", self.unreadable, UNREADABLE)
         arguments.choice("strategy", self.strategy, STRATEGIES)

@@ -243,11 +243,29 @@ class Training:
             callbacks=self._callbacks(),
             verbose=0,
         )
+        seconds = time.monotonic() - begin
+        self._train_baseline()
         if not self._chief:
             return {}
         # Of a training that went on, what came before is not known.
-        seconds = time.monotonic() - begin if anew else None
+        seconds = seconds if anew else None
         return results.write(self, self._on_one_device(), seconds)
+
+    def _train_baseline(self):
+        """Trains the same network on the labels alone, if it is asked for."""
+        if not self.settings.baseline:
+            return
+        self.say("baseline   the same network, on the labels alone")
+        Training(
+            dataclasses.replace(
+                self.settings, method="supervised", baseline=False
+            ),
+            os.path.join(self.output_dir, results.BASELINE),
+            resume=True,
+            say=lambda line: None,
+            light=True,
+            quiet=True,
+        ).run()
 
     def _on_one_device(self):
         """The model, as this process alone can measure and write it."""

@@ -176,7 +176,7 @@ def test_what_it_tells(page):
     assert page.all("html") == [{"lang": "en"}]
     ids = [a["id"] for _, a in page.tags if "id" in a]
     links = [a["href"] for a in page.all("a")]
-    assert len(set(ids)) == len(ids) and len(links) == 7
+    assert len(set(ids)) == len(ids) and len(links) == 8
     assert {link[1:] for link in links} <= set(ids)
     assert {a["scope"] for a in page.all("th")} == {"col", "row"}
 

@@ -1,5 +1,6 @@
 """The networks of a finished run, by what they are."""
 
+import csv
 import os
 
 import pytest
@@ -12,13 +13,16 @@ from mpl_keras.runs import finished
 def run(tmp_path_factory):
     """A run that averages the teacher."""
     folder = tmp_path_factory.mktemp("runs") / "run"
+    lines = []
     settings = runs.Settings(
         dataset="digits",
+        baseline=True,
         changes={"steps": 2, "average_of": "teacher", "student_wait": 0},
         tensorboard=False,
         report=False,
     )
-    runs.Training(settings, folder, quiet=True, say=lambda line: None).run()
+    runs.Training(settings, folder, quiet=True, say=lines.append).run()
+    (folder / "said.txt").write_text("\n".join(lines))
     return folder
 
 
@@ -42,3 +46,37 @@ def test_a_run_of_before_that_is_found_by_its_files(run):
     assert found.averaged == "network"
     (run / "student_as_trained.keras").touch()
     assert found.averaged == "student"
+
+
+def test_the_baseline_is_the_same_network_on_the_labels_alone(run):
+    found = finished.FinishedRun(run)
+    baseline = found.results["baseline"]
+    alone = finished.FinishedRun(run / "baseline")
+    assert alone.settings["method"] == "supervised"
+    for name in ("steps", "backbone", "seed", "data_options"):
+        assert alone.settings[name] == found.settings[name]
+    averaged = found.results["accuracies"]["test"]["averaged teacher"]
+    of_baseline = alone.results["accuracies"]["test"]["averaged network"]
+    assert baseline["accuracy"] == pytest.approx(of_baseline["accuracy"])
+    difference = averaged["accuracy"] - of_baseline["accuracy"]
+    assert baseline["gain"] == pytest.approx(difference)
+    low, high = baseline["interval"]
+    assert low < baseline["gain"] < high and baseline["n"] == averaged["n"]
+    said = (run / "said.txt").read_text()
+    assert "trained on the labels alone, names" in said
+    assert "least often recognised" in said
+
+
+def test_what_to_label_next_is_a_table(run):
+    with open(run / "label_next.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 100
+    assert len({row["number"] for row in rows}) == 100
+    for row in rows:
+        assert row["class"] != row["or"]
+        assert float(row["probability"]) >= float(row["its_probability"])
+
+
+def test_the_baseline_needs_no_baseline():
+    with pytest.raises(ValueError, match="`baseline` must be False"):
+        runs.Settings(dataset="digits", method="supervised", baseline=True)

@@ -1,0 +1,134 @@
+"""What came of a training, in sentences: for the report and the console."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mpl_keras.evaluation import confusion, statistics
+from mpl_keras.report import html_page
+
+_WEAK = 3  # classes that are named
+
+
+def sentences(
+    measured: confusion.Measured | None,
+    baseline: Mapping[str, Any] | None,
+    class_names: Sequence[str],
+    things: str = "images",
+) -> list[str]:
+    """What is known of the outcome.
+
+    Args:
+        measured: What `evaluation.measure` returns.
+        baseline: As of `report.write`, or None.
+        class_names: Of the classes.
+        things: What the examples are called.
+
+    Example:
+    >>> len(sentences(None, None, ["cat", "dog"]))
+    1
+    """
+    found = [right(measured, class_names, things)]
+    if baseline:
+        found.append(gained(baseline, things))
+    if measured is not None:
+        found.append(weakest(measured, class_names))
+    return found
+
+
+def right(
+    measured: confusion.Measured | None,
+    class_names: Sequence[str],
+    things: str = "images",
+) -> str:
+    """How many the first network names right, in a sentence or two.
+
+    Args:
+        measured: What `evaluation.measure` returns.
+        class_names: Of the classes.
+        things: What the examples are called.
+
+    Example:
+    >>> right(None, ["cat", "dog"])[:33]
+    'No labeled images were held out, '
+    """
+    if measured is None:
+        return (
+            f"No labeled {things} were held out, so that nothing is "
+            "known of how many it would name right."
+        )
+    name, counts = next(iter(measured.counts.items()))
+    correct, total = int(np.trace(counts)), int(counts.sum())
+    low, high = statistics.wilson_interval(correct, total)
+    text = (
+        f"The {name} names {100 * correct / total:.2f} % of {total:,} "
+        f"{measured.kind} {things} right ({100 * low:.1f} to "
+        f"{100 * high:.1f} %, the 95 % interval that the number of "
+        f"{things} leaves open)."
+    )
+    only = confusion.sole_answer(counts)
+    if only is not None:
+        called = html_page.plain(class_names[only])
+        text += (
+            f" It calls all of them {called}: it has learned nothing that is "
+            "of use."
+        )
+    return text
+
+
+def gained(baseline: Mapping[str, Any], things: str = "images") -> str:
+    """Whether the unlabeled examples helped, in a sentence or two.
+
+    Args:
+        baseline: As of `report.write`.
+        things: What the examples are called.
+
+    Example:
+    >>> found = {"accuracy": 73.0, "gain": 5.0, "interval": [3.0, 7.0]}
+    >>> gained(found)[:40]
+    'The unlabeled images brought 5.00 points'
+    """
+    low, high = baseline["interval"]
+    gain, alone = baseline["gain"], baseline["accuracy"]
+    end = f"trained on the labels alone, names {alone:.2f} % right."
+    if low > 0:
+        return (
+            f"The unlabeled {things} brought {gain:.2f} points ({low:.1f} to "
+            f"{high:.1f}, the 95 % interval): the same network, {end}"
+        )
+    if high < 0:
+        return (
+            f"The unlabeled {things} did harm: they cost {-gain:.2f} points "
+            f"({-high:.1f} to {-low:.1f}, the 95 % interval). The same "
+            f"network, {end} Do they show other things than the labeled ones?"
+        )
+    return (
+        f"It is not certain that the unlabeled {things} helped: the difference "
+        f"is {gain:+.2f} points ({low:+.1f} to {high:+.1f}, the 95 % "
+        f"interval). The same network, {end}"
+    )
+
+
+def weakest(measured: confusion.Measured, class_names: Sequence[str]) -> str:
+    """Which classes are recognised least often, in a sentence.
+
+    Args:
+        measured: What `evaluation.measure` returns.
+        class_names: Of the classes.
+
+    Example:
+    >>> counts = {"network": np.array([[9, 1], [4, 6]])}
+    >>> weakest(confusion.Measured("test", counts, None, None), ["cat", "dog"])
+    'The least often recognised class is dog (60.0 %).'
+    """
+    counts = next(iter(measured.counts.values()))
+    found = confusion.scores(counts, map(html_page.plain, class_names))
+    accuracy = confusion.accuracy_of(counts)
+    weak = [score for score in found if score.recall < accuracy]
+    weak = sorted(weak, key=lambda score: score.recall)[:_WEAK]
+    if not weak:
+        return "No class is recognised less often than the others."
+    named = ", ".join(f"{s.name} ({100 * s.recall:.1f} %)" for s in weak)
+    what = "class is" if len(weak) == 1 else "classes are"
+    return f"The least often recognised {what} {named}."
