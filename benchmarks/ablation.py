@@ -18,6 +18,11 @@ examples, set aside, and writes OUTPUT_DIR/validation.csv.
     python benchmarks/ablation.py --settings=digits_10 --seeds=1000:1005 \
         --methods=mpl@0.1,mpl@0.3,mpl@1.0 --validation --output_dir=tuning
 
+Settings fashion_* and *_5 of LetterRecognition and Satellite need the data that
+real_data.py names, in the folders of --fashion and --mlbench. Methods recipe_*
+are trained by the recipe as `mpl-keras train` does it, its networks, rates and
+alignment included.
+
 CIFAR-10, SVHN and ImageNet are trained by the published recipes, where
 TensorFlow Datasets has them prepared; that takes a GPU:
 
@@ -39,6 +44,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster on all CPUs
 
 import keras
 import numpy as np
+import real_data
 import tensorflow as tf
 from absl import app, flags
 from sklearn import datasets as sklearn_datasets
@@ -60,6 +66,8 @@ flags.DEFINE_integer(
 flags.DEFINE_bool(
     "validation", False, "Measure on training examples that are set aside."
 )
+flags.DEFINE_string("fashion", real_data.FASHION, "Folder of Fashion-MNIST.")
+flags.DEFINE_string("mlbench", real_data.MLBENCH, "Folder of .rda tables.")
 flags.DEFINE_bool("list", False, "Print settings and methods, and end.")
 _ASIDE = 0.2  # share of the training examples
 COLUMNS = (
@@ -74,7 +82,7 @@ class Method:
 
     Attributes:
         what: In words.
-        kind: "supervised", "uda" or "mpl".
+        kind: "supervised", "uda" or "mpl"; or "recipe", as the recipe says.
         number: Peak learning rate (supervised), weight of the consistency
             (UDA), by default the recipe's, or weight of the feedback.
         feedback: Class of the feedback; None is without.
@@ -85,6 +93,7 @@ class Method:
         control: What is done to the feedback's coefficients.
         final_fraction: Of its peak, to which the student's learning rate
             falls; None is the recipe's.
+        recipe: Of `recipes.METHODS`, where the kind is "recipe".
     """
 
     what: str
@@ -97,6 +106,7 @@ class Method:
     longer: float = 1.0
     control: str | None = None
     final_fraction: float | None = None
+    recipe: str | None = None
 
 
 _HYPER = feedback.HypergradientFeedback
@@ -152,6 +162,17 @@ METHODS |= {
         ("no_class_mean", "class mean removed", {"control": "no_class_mean"}),
         ("noise", "noise of its size", {"control": "noise"}),
     )
+}
+
+
+METHODS |= {
+    f"recipe_{name}": Method(
+        f"{name}, all by the recipe",
+        "recipe",
+        meta="recipe" if name in recipes.WITH_STUDENT else None,
+        recipe=name,
+    )
+    for name in recipes.METHODS
 }
 
 
@@ -236,6 +257,22 @@ def table(load, per_class, seed, aside):
         views=augment.jitter_views(weak=0.1, strong=1.0),
         labeled_in_unlabeled=False,
     )
+
+
+def fashion(num_labeled, change, seed, aside):
+    """Fashion-MNIST; 4,000 training images are set aside."""
+    return real_data.fashion(
+        os.environ["FASHION"],
+        num_labeled,
+        seed,
+        aside=4000 if aside else 0,
+        change=change,
+    )
+
+
+def mlbench(name, seed, aside):
+    """Five labeled rows of each class of a table."""
+    return real_data.table(os.environ["MLBENCH"], name, 5, seed, aside)
 
 
 def published(recipe, seed, aside):
@@ -325,6 +362,32 @@ SETTINGS |= {
     for count in (6, 12)
 }
 HERE = tuple(SETTINGS)  # data that come with scikit-learn
+_FASHION = recipes.get("fashion_mnist")
+SETTINGS |= {
+    f"fashion_{count}{change and '_'}{change}": Setting(
+        f"Fashion-MNIST, {count} labels{what}",
+        functools.partial(fashion, count, change),
+        _FASHION,
+        layers=None,
+    )
+    for count, change, what in (
+        (40, "", ""),
+        (100, "", ""),
+        (250, "", ""),
+        (60, "unknown", " of six classes, unlabeled images of ten"),
+        (100, "imbalanced", ", unlabeled classes 10 to 1"),
+    )
+}
+SETTINGS |= {
+    f"{name.lower()}_5": Setting(
+        f"{name}, a table, 5 labels for each class",
+        functools.partial(mlbench, name),
+        dataclasses.replace(_TABLE, steps=2000, student_wait=200),
+        "dense",
+        scale=0.1,
+    )
+    for name in ("LetterRecognition", "Satellite")
+}
 # By the published numbers; TensorFlow Datasets has prepared the data.
 SETTINGS |= {
     recipe.name: Setting(
@@ -335,7 +398,7 @@ SETTINGS |= {
         scale=1 / 3,
     )
     for recipe in map(recipes.get, recipes.names())
-    if recipe is not _DIGITS
+    if recipe not in (_DIGITS, _FASHION)
 }
 
 
@@ -381,6 +444,15 @@ def make_model(setting, method, found, steps, seed):
         wanted = getattr(setting.recipe, name)
         if wanted is not None:
             changes[name] = min(wanted, steps // 3)
+    if method.kind == "recipe":
+        return recipes.make_model(
+            dataclasses.replace(setting.recipe, **changes),
+            found.unlabeled.shape[1:],
+            found.num_classes,
+            method=method.recipe,
+            seed=seed,
+            steps_per_execution=50,
+        )
     if method.final_fraction is not None:
         changes["student_final_fraction"] = method.final_fraction
     if method.number is not None and method.kind != "mpl":
@@ -446,15 +518,15 @@ def run(task):
         setting.recipe.labeled_batch_size,
         setting.recipe.unlabeled_batch_size,
         steps_per_epoch=steps,
-        meta=method.meta,
+        meta=setting.recipe.meta if method.meta == "recipe" else method.meta,
         seed=seed,
     )
     model.fit(batches, verbose=0)
     digest = hashlib.blake2b(digest_size=8)
     for weight in model.averaged.weights:
         digest.update(weight.numpy().tobytes())
-    trained = model.student if method.kind == "mpl" else model.model
-    teacher = getattr(model, "teacher", None)
+    *_, trained = model.trained.values()
+    teacher = model.trained.get("teacher")
     row = {
         "setting": name,
         "method": method_name,
@@ -529,6 +601,12 @@ def tasks():
             )
     for name in FLAGS.methods or ():
         check_method(name)
+        for setting in FLAGS.settings or HERE:
+            if name.startswith("recipe_") and SETTINGS[setting].layers:
+                sys.exit(
+                    f"--methods: {name} is for settings with the recipe's "
+                    f"network, such as fashion_100. Received: {setting}"
+                )
     if (FLAGS.steps or 0) % 50:
         sys.exit(f"--steps must be a multiple of 50. Received: {FLAGS.steps}")
     found = re.fullmatch(r"(\d+):(\d+)", FLAGS.seeds)
@@ -541,8 +619,14 @@ def tasks():
         (setting, method, seed, FLAGS.steps, FLAGS.validation)
         for seed in range(int(found[1]), int(found[2]))
         for setting in FLAGS.settings or HERE
-        for method in FLAGS.methods or METHODS
+        for method in FLAGS.methods or _methods_for(setting)
     ]
+
+
+def _methods_for(setting):
+    """All methods that there are for a setting."""
+    by_recipe = SETTINGS[setting].layers is None
+    return [m for m in METHODS if by_recipe or not m.startswith("recipe_")]
 
 
 def check_lengths(wanted, rows, path):
@@ -565,7 +649,7 @@ def check_data(todo):
         if name not in HERE:
             try:
                 SETTINGS[name].load(0, 0.0)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, ImportError) as error:
                 sys.exit(f"--settings={name}: {error}")
 
 
@@ -633,6 +717,7 @@ def main(argv):
         describe()
         return
     wanted = tasks()
+    os.environ |= {"FASHION": FLAGS.fashion, "MLBENCH": FLAGS.mlbench}
     path = os.path.join(
         FLAGS.output_dir, "validation.csv" if FLAGS.validation else "runs.csv"
     )

@@ -16,7 +16,6 @@ its row already is not made again. All runs are of one thread.
 
 import csv
 import dataclasses
-import gzip
 import json
 import os
 import pathlib
@@ -26,14 +25,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # faster on all CPUs
 
 import keras
-import numpy as np
+import real_data
 import tensorflow as tf
 from absl import app, flags
 
-from mpl_keras import datasets, evaluation, pipeline, recipes
+from mpl_keras import evaluation, pipeline, recipes
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data", None, "Folder of the idx files.", required=True)
+flags.DEFINE_string("data", real_data.FASHION, "Folder of the idx files.")
 flags.DEFINE_string("seeds", "3000:3001", "From:to, the second not included.")
 flags.DEFINE_list("methods", ["mpl"], "Of recipes.METHODS.")
 flags.DEFINE_list("changes", [], "Of the recipe, NAME=VALUE.")
@@ -48,45 +47,16 @@ COLUMNS = (
     *("student", "teacher", "steps", "seconds", "curve"),
 )
 _SET_ASIDE = 4000
-_CLASSES = 10
-
-
-def read_idx(path):
-    """Images or labels of a gzipped idx file of bytes."""
-    data = gzip.decompress(path.read_bytes())
-    shape = np.frombuffer(data, ">i4", data[3], 4)
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * data[3]).reshape(shape)
-
-
-def read_split(folder, part):
-    """Images [N, 28, 28, 1] and labels of "train" or "t10k"."""
-    folder = pathlib.Path(folder)
-    images = read_idx(folder / f"{part}-images-idx3-ubyte.gz")[..., None]
-    return images, read_idx(folder / f"{part}-labels-idx1-ubyte.gz")
 
 
 def load(seed):
     """Labeled, unlabeled and other images of a seed."""
-    x, y = read_split(FLAGS.data, "train")
-    if FLAGS.test:
-        test = read_split(FLAGS.data, "t10k")
-    else:
-        test = x[-_SET_ASIDE:], y[-_SET_ASIDE:]
-        x, y = x[:-_SET_ASIDE], y[:-_SET_ASIDE]
-    order = np.random.RandomState(seed).permutation(len(y))
-    labeled = np.concatenate(
-        [
-            order[y[order] == k][: FLAGS.labels // _CLASSES]
-            for k in range(_CLASSES)
-        ]
-    )
-    rest = order[~np.isin(order, labeled)][: FLAGS.unlabeled]
-    return datasets.from_arrays(
-        x[labeled],
-        y[labeled].astype("int32"),
-        x[rest],
-        test=(test[0], test[1].astype("int32")),
-        num_classes=_CLASSES,
+    return real_data.fashion(
+        FLAGS.data,
+        FLAGS.labels,
+        seed,
+        unlabeled=FLAGS.unlabeled,
+        aside=0 if FLAGS.test else _SET_ASIDE,
     )
 
 
@@ -104,7 +74,9 @@ class Curve(keras.callbacks.Callback):
         self.values.append([self._accuracy(net) for net in self.networks])
 
     def _accuracy(self, network):
-        counts = evaluation.confusion_matrix(network, self.test, _CLASSES)
+        counts = evaluation.confusion_matrix(
+            network, self.test, real_data.CLASSES
+        )
         return round(100 * evaluation.accuracy_of(counts), 3)
 
 

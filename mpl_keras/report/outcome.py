@@ -101,7 +101,8 @@ def gained(baseline: Mapping[str, Any], things: str = "images") -> str:
         return (
             f"The unlabeled {things} did harm: they cost {-gain:.2f} points "
             f"({-high:.1f} to {-low:.1f}, the 95 % interval). The same "
-            f"network, {end} Do they show other things than the labeled ones?"
+            f"network, {end} More steps may help, or fewer unlabeled {things} "
+            "of other classes."
         )
     return (
         f"It is not certain that the unlabeled {things} helped: the difference "

@@ -142,7 +142,9 @@ class Training:
                 self.output_dir, self.resume, "output_dir", "resume"
             )
             self._check_report()
-        self.data, self.recipe = load_data(settings, self.say, self._chief)
+        self.data, self.recipe = load_data(
+            settings, self.say, self._chief and not self.quiet
+        )
         if self._chief:
             self.folder = RunFolder(
                 self.output_dir,
