@@ -1,6 +1,8 @@
 """Settings to begin with, by the size of the pictures and the machine."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -45,22 +47,60 @@ _MOBILE = {
     "teacher_learning_rate": 0.0125,
     "student_learning_rate": 0.0125,
 }
-# Up to how many pixels, after which recipe, and what changes; then the same on
-# a processor, if that is another.
-_SIZES = (
-    (15, ("digits", _CAUTIOUS), None),
-    (31, ("fashion_mnist", {}), None),
-    (
-        64,
-        ("cifar10_4000", _CAUTIOUS | _ONE_DEVICE | {"views": "svhn"}),
-        ("fashion_mnist", {"views": "svhn"}),
-    ),
-    (
-        None,
-        ("imagenet_10_percent", _CAUTIOUS | _ONE_DEVICE),
-        ("imagenet_10_percent", _CAUTIOUS | _ONE_DEVICE | _PROCESSOR | _MOBILE),
-    ),
+
+
+class _Row(NamedTuple):
+    """What pictures up to a size are trained with, and why."""
+
+    most: int | None
+    recipe: str
+    changes: Mapping[str, Any]
+    why: str
+
+
+_DIGITS = _Row(
+    15,
+    "digits",
+    _CAUTIOUS,
+    "settings that were searched on 8x8 digits",
 )
+_FASHION = _Row(
+    31,
+    "fashion_mnist",
+    {},
+    "network, views, rates and steps that were searched on Fashion-MNIST with "
+    "ten labels of each class; a processor takes minutes",
+)
+_LIGHT = _Row(
+    64,
+    "fashion_mnist",
+    {"views": "svhn"},
+    "network, rates and steps that were searched on Fashion-MNIST, because a "
+    "Wide ResNet takes a processor days; views of photographs, without flips",
+)
+_PHOTOGRAPHS = _Row(
+    64,
+    "cifar10_4000",
+    _CAUTIOUS | _ONE_DEVICE | {"views": "svhn"},
+    "the published Wide ResNet for CIFAR-10, in batches and steps for one GPU, "
+    "with views without flips; these steps were not searched",
+)
+_LARGE = _Row(
+    None,
+    "imagenet_10_percent",
+    _CAUTIOUS | _ONE_DEVICE,
+    "the published settings for ImageNet, in batches and steps for one GPU; "
+    "these steps were not searched",
+)
+_LARGE_LIGHT = _Row(
+    None,
+    "imagenet_10_percent",
+    _LARGE.changes | _PROCESSOR | _MOBILE,
+    "MobileNetV2 and few small steps, because a ResNet-50 takes a processor "
+    "weeks; not searched: --weights of a pretrained network help most",
+)
+_WITH_GPU = _DIGITS, _FASHION, _PHOTOGRAPHS, _LARGE
+_WITHOUT = _DIGITS, _FASHION, _LIGHT, _LARGE_LIGHT
 
 
 def default(
@@ -88,21 +128,16 @@ def default(
     arguments.integer("num_classes", num_classes, 2)
     if gpu is None:  # logical devices would start TensorFlow's context
         gpu = bool(tf.config.list_physical_devices("GPU"))
-    most, usual, light = next(
-        row for row in _SIZES if row[0] is None or image_size <= row[0]
+    row = next(
+        row
+        for row in (_WITH_GPU if gpu else _WITHOUT)
+        if row.most is None or image_size <= row.most
     )
-    name, changes = usual if gpu or light is None else light
-    recipe = dataclasses.replace(get(name), **changes)
-    why = [
-        f"pictures of {image_size} pixels"
-        + ("" if most is None else f", up to {most}"),
-        f"after recipe {name}",
-    ]
-    if light is not None:
-        why[0] += ", with a GPU" if gpu else ", without a GPU"
-        why.append(f"{recipe.backbone}, {recipe.steps:,} steps")
+    recipe = dataclasses.replace(get(row.recipe), **row.changes)
+    why = f"pictures of {image_size} pixels, {'a' if gpu else 'no'} GPU: "
+    why += row.why
     if num_classes < 5:
         # Of two classes, one always has a confidence of 0.5.
         recipe = dataclasses.replace(recipe, threshold=0.9)
-        why.append("fewer than five classes: threshold 0.9")
-    return dataclasses.replace(recipe, why="; ".join(why))
+        why += "; threshold 0.9, because there are fewer than five classes"
+    return dataclasses.replace(recipe, why=why)

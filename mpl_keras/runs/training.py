@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import os
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -351,7 +352,7 @@ class Training:
             + (", ..." if data.num_classes > 8 else ""),
             "method": f"{self.settings.method}{told}, after recipe "
             f"{recipe.name}, seed {self.settings.seed}",
-            "why": recipe.why,
+            "why": textwrap.fill(recipe.why, 69).replace("\n", f"\n{' ' * 11}"),
             "networks": f"{len(model.trained)} x {recipe.backbone}, "
             f"{model.averaged.count_params():,} parameters each",
             "training": f"{recipe.steps:,} steps of "
