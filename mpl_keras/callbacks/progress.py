@@ -4,9 +4,13 @@ import sys
 import time
 
 import keras
+import tensorflow as tf
 
+from mpl_keras import evaluation
 from mpl_keras.checks import arguments
 from mpl_keras.distribute.trainer import DistributedModel
+
+_NEAR = 1.2  # of chance, up to which an accuracy is no better
 
 
 class Progress(keras.callbacks.Callback):
@@ -21,6 +25,11 @@ class Progress(keras.callbacks.Callback):
         epochs: Whether a line stays for each epoch.
         student_wait: Steps in which the student waits for its teacher: so long
             the lines say so, because what is evaluated has learned nothing yet.
+        teacher_data: Batches of labeled examples that the teacher is measured
+            on meanwhile, after each epoch; None measures nothing.
+
+    From half of the steps on a note says, once, that what is evaluated is no
+    better than chance.
 
     Example:
     >>> import numpy as np
@@ -38,13 +47,15 @@ class Progress(keras.callbacks.Callback):
         metrics=("loss", "val_accuracy", "mask_rate", "feedback_share"),
         epochs: bool = True,
         student_wait: int = 0,
+        teacher_data: tf.data.Dataset | None = None,
     ):
         super().__init__()
         self.steps = arguments.integer("steps", steps, 1)
         self.metrics = tuple(metrics)
         self.epochs = epochs
         self.student_wait = arguments.integer("student_wait", student_wait, 0)
-        self._done = None
+        self.teacher_data = teacher_data
+        self._done, self._noted = None, False
 
     def on_train_begin(self, logs=None):
         """Finds out where the training is."""
@@ -81,9 +92,39 @@ class Progress(keras.callbacks.Callback):
         if not self.epochs:
             return
         start = "\r" if sys.stdout.isatty() else ""
-        print(f"{start}{self._line(logs):100}".rstrip(" "), flush=True)
+        line = self._line(logs, self._teacher())
+        print(f"{start}{line:100}".rstrip(" "), flush=True)
+        if self._at_chance(logs or {}):
+            self._noted = True
+            print(
+                "note: after half of the steps what is evaluated is no better "
+                f"than chance, val_accuracy {logs['val_accuracy']:.3f} for "
+                f"{self.model.num_classes} classes. A lower learning rate or "
+                "more labels may help.",
+                flush=True,
+            )
 
-    def _line(self, logs):
+    def _teacher(self):
+        """How good the teacher is while the student waits, in words."""
+        waits = self._ours and self._done <= self.student_wait
+        if not waits or self.teacher_data is None:
+            return ""
+        counts = evaluation.confusion_matrix(
+            self.model.labeler, self.teacher_data, self.model.num_classes
+        )
+        return (
+            f"; the teacher is at {100 * evaluation.accuracy_of(counts):.0f} %"
+        )
+
+    def _at_chance(self, logs):
+        """Whether this is to be said now: once, and of a measured accuracy."""
+        late = self._done >= max(self.steps / 2, 2 * self.student_wait)
+        if self._noted or not (self._ours and late):
+            return False
+        chance = 1 / self.model.num_classes
+        return logs.get("val_accuracy", 1.0) <= _NEAR * chance
+
+    def _line(self, logs, teacher=""):
         text = f"step {self._done:,} of {self.steps:,}"
         measured = self._done - (self._first or self._done)
         if measured > 0:
@@ -92,6 +133,7 @@ class Progress(keras.callbacks.Callback):
             text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
         if self._done <= self.student_wait:
             text += f", the student waits until step {self.student_wait:,}"
+            text += teacher
         for name in self.metrics:
             if name in (logs or {}):
                 text += f", {name} {logs[name]:.3f}"

@@ -289,12 +289,21 @@ class Training:
                 self.recipe.steps,
                 epochs=not self.quiet,
                 student_wait=self.recipe.student_wait if self._two() else 0,
+                teacher_data=self._teacher_data(),
             ),
             *([] if self.light else self._monitors()),
             SaveMetrics(self.folder),
             *self._tensorboard(),
             saver,
         ]
+
+    def _teacher_data(self):
+        """What the teacher is measured on while the student waits."""
+        workers = distribute.num_workers(self.model.distribute_strategy)
+        averaged = self.recipe.average_of if self._two() else "teacher"
+        if self.quiet or workers > 1 or averaged == "teacher":
+            return None
+        return self.data.validation or self.data.test
 
     def _monitors(self):
         """What measures pseudo labels, of pictures that stay the same."""

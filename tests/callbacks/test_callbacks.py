@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import mpl_keras
 from mpl_keras import callbacks, losses, schedules
@@ -11,6 +12,10 @@ from mpl_keras.callbacks import progress as progress_module
 
 def make_net(width=3):
     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(width)])
+
+
+def make_net_of_3():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
 
 
 def fixed_net(logits):
@@ -314,6 +319,45 @@ def test_progress_says_that_the_student_waits(capsys):
         progress.on_epoch_begin(epoch)
         progress.on_train_batch_end(0, {})
         progress.on_epoch_end(epoch, {"val_accuracy": 0.1})
-    first, second = capsys.readouterr().out.splitlines()
+    first, second, note = capsys.readouterr().out.splitlines()
     assert "waits until step 1, val_accuracy 0.100" in first
     assert "waits" not in second
+    assert "no better than chance, val_accuracy 0.100 for 3 classes" in note
+
+
+def lines_of(progress, model, values, capsys):
+    """What it prints after epochs of one step with these accuracies."""
+    progress.set_model(model)
+    progress.on_train_begin()
+    for epoch, value in enumerate(values):
+        progress.on_epoch_begin(epoch)
+        progress.on_train_batch_end(0, {})
+        progress.on_epoch_end(epoch, {"val_accuracy": value})
+    return capsys.readouterr().out.splitlines()
+
+
+def test_progress_measures_the_teacher_while_the_student_waits(capsys):
+    model = mpl_keras.MetaPseudoLabels(fixed_net(ROWS), make_net_of_3())
+    labels = tf.constant([0, 1, 0, 2])
+    data = tf.data.Dataset.from_tensors((tf.constant(ROWS), labels))
+    progress = callbacks.Progress(2, (), student_wait=1, teacher_data=data)
+    first, second, *_ = lines_of(progress, model, [0.9, 0.9], capsys)
+    assert first.endswith("waits until step 1; the teacher is at 75 %")
+    assert "teacher" not in second
+
+
+@pytest.mark.parametrize(
+    ("values", "noted"),
+    [
+        ([0.3, 0.3, 0.4, 0.9], 2),  # 0.4 is 1.2 of chance
+        ([0.3, 0.9, 0.9, 0.3], 4),
+        ([0.3, 0.9, 0.41, 0.41], None),
+        ([float("nan")] * 4, None),
+    ],
+)
+def test_progress_says_once_that_it_is_at_chance(values, noted, capsys):
+    model = mpl_keras.UDA(make_net())
+    progress = callbacks.Progress(4, ())
+    lines = lines_of(progress, model, values, capsys)
+    notes = [n for n, line in enumerate(lines) if line.startswith("note:")]
+    assert notes == ([] if noted is None else [noted])
