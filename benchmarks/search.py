@@ -29,7 +29,7 @@ import real_data
 import tensorflow as tf
 from absl import app, flags
 
-from mpl_keras import evaluation, pipeline, recipes
+from mpl_keras import augment, evaluation, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", real_data.FASHION, "Folder of the idx files.")
@@ -102,6 +102,8 @@ def run(method, seed):
     """Trains once; gives the figures of a row."""
     recipe = changed(recipes.get(FLAGS.recipe))
     found = load(seed)
+    views = augment.named_views(recipe.views, *found.unlabeled.shape[1:3])
+    found = dataclasses.replace(found, views=views)
     begin = time.monotonic()
     model = recipes.make_model(
         recipe,
