@@ -45,7 +45,7 @@ def from_folder(
     | `test/CLASS/**` | optional |
     | `validation/CLASS/**` | optional |
 
-    PNG, JPEG, BMP and GIF of any size, known by their contents and not by
+    PNG, JPEG, BMP, GIF and WEBP of any size, known by their contents and not by
     their names; hidden files are ignored. Every file is read once, to see
     whether it can be. The order is that of the sorted names: a split is the
     same on every machine.

@@ -283,10 +283,10 @@ FLIP = layers.RandomFlip()
             lambda x, seed: tf.map_fn(
                 lambda v: v + tf.cast(STATEFUL.uniform([]) > 2, v.dtype), x
             ),
-            "draws or counts by .*Stateful",
+            "draws or counts by Rng",
         ),
         (lambda x, seed: x.numpy(), "made of TensorFlow's.*from_function"),
-        (augment.from_layer(layers.AugMix()), "Python's `random`.*|eager=True"),
+        (augment.from_layer(layers.AugMix()), "eager=True.*Python's `random`"),
         (augment.from_layer(Counted()), "keeps a `keras.random.SeedGenerator`"),
         (augment.from_layer(Looped()), "eager=True.* draws within a loop"),
         (augment.from_layer(Vectorized()), "eager=True.* draws within a loop"),

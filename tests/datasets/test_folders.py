@@ -288,7 +288,7 @@ def test_unreadable_files_are_listed(damaged):
         "words.jpg is not an image, or is damaged",
         "truncated.png is damaged or truncated",
         "corrupt.png is damaged or truncated",
-        "page.tif is TIFF, not one of PNG, JPEG, BMP, GIF",
+        "page.tif is TIFF, not one of PNG, JPEG, BMP, GIF, WEBP",
     ):
         assert line in text, text
 
