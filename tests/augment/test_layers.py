@@ -162,10 +162,10 @@ def test_a_batch_is_a_function_of_seed_and_step(name):
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", [*CASES])
+@pytest.mark.parametrize("name", CASES)
 def test_images_of_a_batch_are_seen_differently(name):
-    if name == "own layer":
-        return  # mixes images, which are alike here
+    if name in ("own layer", "crop", "blur"):
+        pytest.skip("it draws for the batch, or mixes images")
     same = np.repeat(IMAGES[:1], 16, axis=0)
     seen = {image.tobytes() for image in VIEWS[name]()(same, SEED).numpy()}
     assert len(seen) >= (2 if "flip" in name else 5)
@@ -174,7 +174,12 @@ def test_images_of_a_batch_are_seen_differently(name):
 def make_model():
     keras.utils.set_random_seed(0)
     net = keras.Sequential(
-        [keras.Input((12, 12, 3)), layers.Flatten(), layers.Dense(2)]
+        [
+            keras.Input((12, 12, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
     )
     model = mpl_keras.UDA(net)
     model.compile(keras.optimizers.Adam(0.01))
