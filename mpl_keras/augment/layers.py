@@ -282,7 +282,8 @@ def _raise_elsewhere(layer, why):
     raise ArgumentError(
         "layer",
         "draw by TensorFlow alone, outside of loops; others are exact, and "
-        "slower, as `augment.from_layer(layer, eager=True)`",
+        "slower, as `augment.from_layer(layer, eager=True)`; layers of "
+        "keras-cv in a pipeline go into `augment.Compose` one by one",
         repr(layer),
         note=f": {why}",
     )
