@@ -3,11 +3,13 @@
 Printed as Markdown: images (or weak and strong pairs of them) per second of
 processor time on one core, medians of alternating rounds, and the ratio to
 Pillow. All of TensorFlow is held to one thread; ours, Keras and keras-cv run
-inside `Dataset.map`, as in training.
+inside `Dataset.map`, as in training. At the end: layers and functions of others
+as views, each beside the view of ours that is closest; `--others` alone.
 
     python benchmarks/augment.py
 """
 
+import importlib.util
 import io
 import os
 import random
@@ -28,6 +30,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_integer("batch", 128, "Images in a batch.", lower_bound=1)
 flags.DEFINE_integer("rounds", 9, "Timed rounds of each.", lower_bound=1)
 flags.DEFINE_float("seconds", 0.3, "Length of a round.", lower_bound=0.0)
+
+flags.DEFINE_bool("others", False, "Only layers of others, as views.")
 
 GREY = (128, 128, 128)
 
@@ -196,8 +200,8 @@ def tiles(count, side, seed=0):
     return np.stack(done)
 
 
-def compare(title, contenders):
-    """Times them in turn, and prints a table; the first is the reference."""
+def measure(contenders):
+    """Times them in turn; medians of what each does in a second, by name."""
     rates = {name: [] for name in contenders}
     for run in contenders.values():
         run()
@@ -207,11 +211,15 @@ def compare(title, contenders):
             while (passed := time.process_time() - begin) < FLAGS.seconds:
                 done += run()
             rates[name].append(done / passed if passed else np.nan)
+    return {name: np.median(values) for name, values in rates.items()}
+
+
+def compare(title, contenders):
+    """Prints a table of their speeds; the first is the reference."""
+    rates = measure(contenders)
     print(f"\n### {title}\n\n| | per second | of Pillow's |\n|---|---|---|")
-    base = None
-    for name, values in rates.items():
-        median = np.median(values)
-        base = median if base is None else base
+    base = next(iter(rates.values()))
+    for name, median in rates.items():
         print(f"| {name} | {median:,.0f} | {median / base:.2f} |", flush=True)
 
 
@@ -255,6 +263,92 @@ def compare_small():
     )
 
 
+def others():
+    """Other people's layers as views, by the view of ours that is closest."""
+    from keras_cv import layers as keras_cv_layers
+
+    layer, layers = augment.from_layer, keras.layers
+    flips = {
+        "keras.layers RandomFlip": layer(layers.RandomFlip("horizontal")),
+        "keras-cv RandomFlip": layer(keras_cv_layers.RandomFlip("horizontal")),
+    }
+    drawn = {
+        "keras.layers RandAugment": layer(layers.RandAugment((0, 255), 2, 0.5)),
+        "keras-cv RandAugment": layer(
+            keras_cv_layers.RandAugment((0, 255), 2, 0.5)
+        ),
+        "keras.layers AugMix (eager)": layer(layers.AugMix(), eager=True),
+    }
+    rotated = {"keras.layers RandomRotation": layer(layers.RandomRotation(0.1))}
+    erased = {"keras.layers RandomErasing": layer(layers.RandomErasing())}
+    cropped = layers.Pipeline(
+        [layers.ZeroPadding2D(4), layers.RandomCrop(32, 32)]
+    )
+    colored = layers.RandomColorJitter(
+        brightness_factor=0.4,
+        contrast_factor=0.4,
+        saturation_factor=0.4,
+        hue_factor=0.1,
+    )
+    pair = [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1)]
+    alone = {
+        "keras.layers RandomColorJitter": layer(colored),
+        "keras.layers RandomGaussianBlur": layer(layers.RandomGaussianBlur()),
+        "keras.Sequential, flip and rotation": layer(keras.Sequential(pair)),
+        "keras.layers.Pipeline, the same": layer(layers.Pipeline(pair)),
+    }
+    if importlib.util.find_spec("albumentations") is not None:
+        alone |= {"albumentations Compose (numpy)": albumentations_view()}
+    crops = {"keras.layers.Pipeline, RandomCrop": layer(cropped)}
+    return [
+        ("RandomFlip", augment.RandomFlip(), flips),
+        ("RandomAffine", augment.RandomAffine(rotation=36.0), rotated),
+        ("RandomPaddedCrop", augment.RandomPaddedCrop(4), crops),
+        ("Cutout", augment.Cutout(16), erased),
+        ("RandAugment", augment.RandAugment(2, 16, 4, 4), drawn | alone),
+    ]
+
+
+def albumentations_view():
+    """Flip, rotation and colours, an image at a time."""
+    import albumentations
+
+    compose = albumentations.Compose(
+        [
+            albumentations.HorizontalFlip(),
+            albumentations.Affine(rotate=(-36, 36)),
+            albumentations.ColorJitter(),
+        ]
+    )
+    return augment.from_function(
+        lambda image: compose(image=image)["image"],
+        each=True,
+        reseed=compose.set_random_seed,
+    )
+
+
+def compare_others():
+    """Other people's layers, each beside a view of ours."""
+    images = tiles(FLAGS.batch, 32)
+    print(
+        f"\n### Other people's layers as views, 32x32, batch {FLAGS.batch}\n\n"
+        "| view | images per second | ours beside it | per second |\n"
+        "|---|---|---|---|"
+    )
+    for name, own, views in others():
+        rates = measure(
+            {
+                key: mapped(view, images)
+                for key, view in {"": own, **views}.items()
+            }
+        )
+        for key in views:
+            print(
+                f"| {key} | {rates[key]:,.0f} | {name} | {rates['']:,.0f} |",
+                flush=True,
+            )
+
+
 def compare_large():
     """The policy for ImageNet at 224x224, from JPEGs of 256x256."""
     encoded = [
@@ -278,8 +372,10 @@ def main(argv):
     logging.set_verbosity(logging.ERROR)
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    compare_small()
-    compare_large()
+    if not FLAGS.others:
+        compare_small()
+        compare_large()
+    compare_others()
 
 
 if __name__ == "__main__":

@@ -654,6 +654,9 @@ def test_data_are_no_batches(ask):
     model = make_model("uda")
     with refuses(model, "`x` must be.*Received: x=SemiSupervisedData"):
         getattr(model, ask)(data)
+    if ask == "fit":  # what is to be written instead stands in the error
+        with refuses(model, r"`model.fit\(pipeline.training_dataset\(data, "):
+            model.fit(data)
     with refuses(model, "`validation_data` must be.*=SemiSupervisedData"):
         model.fit(*batch(), validation_data=data)
 

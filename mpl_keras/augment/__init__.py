@@ -3,6 +3,10 @@
 from mpl_keras.augment.geometry import (
     affine,
 )
+from mpl_keras.augment.layers import (
+    from_function,
+    from_layer,
+)
 from mpl_keras.augment.rand_augment import (
     POOL,
     RandAugment,
@@ -49,6 +53,8 @@ __all__ = [
     "cifar_views",
     "default_views",
     "digits_views",
+    "from_function",
+    "from_layer",
     "image_views",
     "imagenet_views",
     "jitter_views",

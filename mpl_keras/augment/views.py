@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,6 +26,7 @@ from mpl_keras.augment.transforms import (
     RandomResizedCrop,
 )
 from mpl_keras.checks import arguments
+from mpl_keras.checks.arguments import ArgumentError
 
 View = Callable[[Any, tf.Tensor], Any]
 
@@ -279,6 +281,13 @@ def default_views(x: Any) -> Views | None:
 
 
 def _check_callable(view: Any, argument: str) -> None:
+    if isinstance(view, keras.layers.Layer):
+        raise ArgumentError(
+            argument,
+            "be a callable `(x, seed) -> x`; `augment.from_layer(layer)` makes "
+            "one of a layer",
+            repr(view),
+        )
     if not callable(view):
         raise ValueError(
             f"`{argument}` must be a callable `(x, seed) -> x`. "

@@ -99,6 +99,8 @@ def arrays(x: Any, argument: str) -> Any:
     >>> num_examples(x)
     5
     """
+    for path, leaf in keras.tree.flatten_with_path(x):
+        _check_read(leaf, _name(argument, path))
     x = keras.tree.lists_to_tuples(keras.tree.map_structure(_array, x))
     sizes = {}
     for path, leaf in keras.tree.flatten_with_path(x):
@@ -185,6 +187,22 @@ def reads_by_number(leaf: Any) -> bool:
 
 def _array(leaf: Any) -> Any:
     return leaf if reads_by_number(leaf) else np.asarray(leaf)
+
+
+def _check_read(leaf: Any, argument: str) -> None:
+    """Raises for what other libraries read, before all of it is read."""
+    kinds = {kind.__module__.split(".")[0] for kind in type(leaf).__mro__}
+    of_keras = isinstance(leaf, keras.utils.PyDataset)
+    if of_keras or (
+        kinds & {"datasets", "torch"} and not hasattr(leaf, "__array__")
+    ):
+        raise ArgumentError(
+            argument,
+            "be an array, its first axis the examples; `datasets.Items(x)` "
+            "reads a HuggingFace dataset, a torch dataset (`loader.dataset`) "
+            "or a `keras.utils.PyDataset`",
+            type(leaf).__name__,
+        )
 
 
 def _no_array(leaf: np.ndarray) -> tuple[str, str]:

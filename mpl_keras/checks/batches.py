@@ -82,9 +82,17 @@ views, labeled and unlabeled: `pipeline.training_dataset(data, ...)`, with \
 the data of `datasets.from_arrays(x_labeled, y_labeled, x_unlabeled)`, makes \
 them. Received: x=ndarray
     """
+    if _is_data(x):
+        raise ArgumentError(
+            "x",
+            "be batches of views, which `model.fit(pipeline.training_dataset("
+            "data, labeled_batch_size=32, unlabeled_batch_size=64))` makes of "
+            "this data",
+            type(x).__name__,
+        )
     frame = hasattr(x, "shape") or hasattr(x, "to_numpy")
     plain = x is None or isinstance(x, (list, tuple, str)) or np.isscalar(x)
-    if _is_data(x) or frame or plain:
+    if frame or plain or _is_read(x):
         raise ArgumentError(
             "x",
             "be batches of dicts of views, labeled and unlabeled: "
@@ -126,6 +134,13 @@ def refuse_views(x: Any, argument: str = "x") -> None:
             "training",
             f"the views {sorted(spec)}",
         )
+
+
+def _is_read(x):
+    """Whether it is a dataset of HuggingFace or torch; none of its batches."""
+    kinds = {kind.__module__.split(".")[0] for kind in type(x).__mro__}
+    loads = hasattr(x, "batch_sampler")
+    return bool(kinds & {"datasets", "torch"}) and not loads
 
 
 def _is_data(x):

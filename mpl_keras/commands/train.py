@@ -55,6 +55,14 @@ def define_data_flags(command: Command) -> None:
         "A folder of pictures, a name of TensorFlow Datasets, or digits",
         "the recipe's",
     )
+    data.string(
+        "labels",
+        None,
+        "CSV file with the columns file and class, and perhaps part (labeled, "
+        "unlabeled, test or validation), for a folder without folders of "
+        "classes",
+        "none",
+    )
     data.integer(
         "num_labeled",
         None,

@@ -3,6 +3,9 @@
 from mpl_keras.datasets.folders import (
     from_folder,
 )
+from mpl_keras.datasets.items import (
+    Items,
+)
 from mpl_keras.datasets.named import (
     images,
 )
@@ -31,6 +34,7 @@ from mpl_keras.datasets.toys import (
 
 __all__ = [
     "EvaluationStream",
+    "Items",
     "SemiSupervisedData",
     "Source",
     "digits",

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import csv
 import hashlib
 import os
 import unicodedata
@@ -103,6 +104,76 @@ def find(path):
             for file in walk(os.path.join(folder, name), path, problems):
                 entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
+
+
+def find_listed(path, labels):
+    """As `find`, in a folder without an order: a table names the classes.
+
+    Args:
+        path: The folder, all of whose pictures are looked at.
+        labels: A CSV file with the columns "file" and "class", and perhaps
+            "part".
+
+    Returns:
+        Entries, problems and classes. What has no class is unlabeled.
+    """
+    if not os.path.isdir(path):
+        raise MissingFileError("path", "be a folder", path)
+    rows, classes = _read_labels(path, labels)
+    problems, entries = {}, []
+    for file in walk(path, path, problems):
+        if os.path.realpath(file) == os.path.realpath(labels):
+            continue
+        name, part = rows.pop(os.path.realpath(file), ("", "unlabeled"))
+        number = classes.index(name) if name else -1
+        entries.append(File(file, part, number))
+    for file in rows:
+        problems.setdefault(file, "is in the table, and not in the folder")
+    return entries, problems, classes
+
+
+def _read_labels(path, labels):
+    """Class and part by real path, and the classes, sorted."""
+    if not os.path.isfile(labels):
+        raise MissingFileError("labels", "be a CSV file", labels)
+    rows = {}
+    with open(labels, encoding="utf-8-sig", newline="") as file:
+        table = csv.DictReader(file, restval="")
+        columns = table.fieldnames or []
+        if not {"file", "class"} <= set(columns):
+            raise ArgumentError(
+                "labels",
+                "have the columns `file` and `class` in its first row, and "
+                "perhaps `part`",
+                labels,
+                note=f", whose first row is {columns[:_SHOWN]}",
+            )
+        for row in table:
+            where = os.path.realpath(os.path.join(path, row["file"].strip()))
+            name = (row["class"] or "").strip()
+            part = (row.get("part") or "").strip()
+            part = part or ("labeled" if name else "unlabeled")
+            if rows.setdefault(where, (name, part)) != (name, part):
+                _raise_row(labels, table, "name a file once", row)
+            if part not in PARTS or bool(name) != (part != "unlabeled"):
+                must = f"say in `part` nothing, or one of {', '.join(PARTS)}; "
+                must += "those but `unlabeled` with a class"
+                _raise_row(labels, table, must, row)
+    classes = sorted({name for name, _ in rows.values() if name})
+    if len(classes) < 2:
+        raise ArgumentError(
+            "labels",
+            "name at least two classes",
+            labels,
+            note=f", with {naming.quoted(classes)}",
+        )
+    return rows, classes
+
+
+def _raise_row(labels, table, must, row):
+    raise ArgumentError(
+        "labels", must, labels, note=f", line {table.line_num}: {row}"
+    )
 
 
 def _note_unknown(path):

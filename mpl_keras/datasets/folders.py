@@ -24,6 +24,7 @@ _LARGEST_DEFAULT = 224
 def from_folder(
     path: Any,
     *,
+    labels: Any = None,
     image_size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     num_labeled: int | None = None,
@@ -45,7 +46,8 @@ def from_folder(
     | `test/CLASS/**` | optional |
     | `validation/CLASS/**` | optional |
 
-    PNG, JPEG, BMP and GIF of any size, known by their contents and not by
+    Where there are no such folders, `labels` names a table instead. PNG, JPEG,
+    BMP, GIF and WEBP of any size, known by their contents and not by
     their names; hidden files are ignored. Every file is read once, to see
     whether it can be. The order is that of the sorted names: a split is the
     same on every machine.
@@ -56,6 +58,11 @@ def from_folder(
 
     Args:
         path: The folder.
+        labels: A CSV file for a folder without folders of classes. Its column
+            "file" holds paths in `path`, "class" a class or nothing, and
+            "part", which may be left out, "labeled", "unlabeled", "test" or
+            "validation". Pictures that it does not name are unlabeled. It is
+            sought in `path` too.
         image_size: Pixels of the square, or (height, width), that networks
             take. By default that of the pictures if all agree, else the median
             of their shorter sides, but at most 224. Pictures are scaled to
@@ -83,7 +90,7 @@ def from_folder(
         are 8/7 of `image_size`, of which views and evaluation take crops.
 
     Raises:
-        MissingFileError: `path` or its folder `labeled` is missing.
+        MissingFileError: `path`, its folder `labeled`, or `labels` is missing.
         ArgumentError: A file cannot be read, a class is empty or unknown, there
             are fewer than two classes, a labeled picture is a test picture, or
             there are no unlabeled pictures.
@@ -100,14 +107,21 @@ Received: path=/pictures
         arguments.choice("channels", channels, (1, 3))
     arguments.integer("max_pixels", max_pixels, 1)
     path = os.path.abspath(os.fsdecode(path))
-    entries, problems, classes = folder_files.find(path)
+    if labels is None:
+        entries, problems, classes = folder_files.find(path)
+        place = f"{path}/labeled"
+    else:
+        place = os.fsdecode(labels)
+        if not os.path.exists(place):
+            place = os.path.join(path, place)
+        entries, problems, classes = folder_files.find_listed(path, place)
     files = folder_files.read(
         entries, problems, unreadable, path, verbose, max_pixels
     )
     sets = collections.defaultdict(list)
     for file in files:
         sets[file.part].append(file)
-    _check_filled(sets["labeled"], classes, f"{path}/labeled")
+    _check_filled(sets["labeled"], classes, place)
     _check_contradictions(sets)
     parts = _split(
         sets,

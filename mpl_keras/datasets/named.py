@@ -22,6 +22,7 @@ def images(
     image_size: int | tuple[int, int] | None = None,
     num_labeled: int | None = None,
     max_pixels: int | None = None,
+    labels: Any = None,
     **options: Any,
 ) -> SemiSupervisedData:
     """Images, uint8, of a folder or of a data set with a name.
@@ -36,6 +37,7 @@ def images(
         image_size: Pixels; not of digits, which have 8.
         num_labeled: How many keep their labels; 10 by default of digits.
         max_pixels: See `from_folder`; None is its default.
+        labels: See `from_folder`; of a folder alone.
         **options: What all take: `seed`, `validation_fraction` and
             `labeled_in_unlabeled`.
 
@@ -53,10 +55,18 @@ def images(
             common["max_pixels"] = max_pixels
         return from_folder(
             name,
+            labels=labels,
             image_size=image_size,
             unreadable=unreadable,
             verbose=verbose,
             **common,
+        )
+    if labels is not None:
+        raise ArgumentError(
+            "labels",
+            "be given for a folder alone",
+            str(labels),
+            others={"name": name},
         )
     if name == "digits":
         common["num_labeled"] = 10 if num_labeled is None else num_labeled

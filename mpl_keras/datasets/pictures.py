@@ -11,7 +11,7 @@ from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.datasets import folder_files
 from mpl_keras.images import reading
 
-ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
+ENDINGS = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".webp")
 # Sides in pixels of pieces of a photograph: made smaller, they look like a
 # photograph of a thing.
 _PIECES = 200, 420

@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -111,7 +110,9 @@ def from_arrays(
         x_labeled: An array, or a nested structure of arrays (networks of
             several inputs). Integer images stay integers.
         y_labeled: Integers shaped (N,) or (N, 1), or class probabilities.
-        x_unlabeled: Like `x_labeled`, without labels.
+        x_unlabeled: Like `x_labeled`, without labels; or `datasets.Items`,
+            which read a HuggingFace dataset, a torch dataset or a
+            `keras.utils.PyDataset` when they are needed.
         test: Pair (x, y) for the final figure.
         validation: Pair (x, y) for choosing settings.
         num_classes: By default the number of `class_names`, or what
@@ -147,9 +148,7 @@ def from_arrays(
         arrays.same_length(unlabeled, truth, "x_unlabeled", "unlabeled_labels")
         unlabeled_labels = arrays.class_ids(truth)
     if labeled_in_unlabeled:
-        unlabeled = keras.tree.map_structure(
-            lambda *parts: np.concatenate(parts), unlabeled, x
-        )
+        unlabeled = sources.joined(unlabeled, x)
         if unlabeled_labels is not None:
             own = arrays.class_ids(y)
             unlabeled_labels = np.concatenate([unlabeled_labels, own])

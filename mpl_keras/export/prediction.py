@@ -51,7 +51,7 @@ def predict_files(
 
     Args:
         classifier: What `classifiers.load` gives.
-        paths: Of PNG, JPEG, BMP or GIF files.
+        paths: Of PNG, JPEG, BMP, GIF or WEBP files.
         batch_size: How many are classified at once.
         max_pixels: Of a picture; what has more is not decoded, and gets an
             error. By default what held in training, which is 89,478,485 unless

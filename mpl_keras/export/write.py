@@ -85,7 +85,7 @@ def write_classifier(
 
     | format | path | takes | is run by |
     |---|---|---|---|
-    | tf_saved_model | folder | uint8 images of any size; PNG, JPEG files | \
+    | tf_saved_model | folder | uint8 images of any size, and files | \
 TensorFlow Serving |
     | keras | .keras | what the network takes | Keras |
     | litert | .tflite | uint8 images of the network's size | LiteRT |

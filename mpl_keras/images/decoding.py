@@ -13,13 +13,17 @@ from mpl_keras.images.reading import JPEG, MAX_PIXELS, PNG
 _STRIP = 1 << 20  # pixels
 # EXIF stands at the beginning of a JPEG, in a segment of at most this size.
 _HEAD = 1 << 17
+_KNOWS_WEBP = hasattr(tf.image, "decode_webp")  # not every TensorFlow does
 _TAG = 0x0112  # EXIF's "Orientation"
 
 
 def decode(
     contents: tf.Tensor, channels: int, max_pixels: int = MAX_PIXELS
 ) -> tf.Tensor:
-    """Decodes a PNG or JPEG file, in graphs without Python too.
+    """Decodes a PNG, JPEG or WEBP file, in graphs without Python too.
+
+    An animated WEBP is refused: TensorFlow's operation for it may end the
+    process.
 
     Args:
         contents: All bytes of the file, a string scalar.
@@ -40,16 +44,29 @@ def decode(
     """
     is_png = tf.strings.substr(contents, 0, len(PNG)) == PNG
     is_jpeg = tf.strings.substr(contents, 0, len(JPEG)) == JPEG
+    is_webp = _is_webp(contents)
     known = tf.debugging.Assert(
-        is_png | is_jpeg, ["The file is neither PNG nor JPEG."]
+        is_png | is_jpeg | is_webp,
+        ["The file is neither PNG nor JPEG nor a still WEBP."],
     )
+
+    def of_jpeg():
+        return _upright(_decode_jpeg(contents, channels, max_pixels), contents)
+
+    def of_others():
+        if not _KNOWS_WEBP:
+            return of_jpeg()
+        return tf.cond(
+            is_webp,
+            lambda: _decode_webp(contents, channels, max_pixels),
+            of_jpeg,
+        )
+
     with _after(known):
         image = tf.cond(
             is_png,
             lambda: _decode_png(contents, channels, max_pixels),
-            lambda: _upright(
-                _decode_jpeg(contents, channels, max_pixels), contents
-            ),
+            of_others,
         )
     return tf.ensure_shape(image, (None, None, channels))
 
@@ -96,7 +113,7 @@ def _decode_png(contents, channels, max_pixels):
         ],
         0,
     )
-    is_head = tf.reduce_all(head[:4] == tuple(b"IHDR"))
+    is_head = _is(head[:4], b"IHDR")
     powers = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
     width, height = (
         tf.reduce_sum(tf.cast(head[at : at + 4], tf.int64) * powers)
@@ -117,16 +134,74 @@ def _decode_png(contents, channels, max_pixels):
             return pixels[..., :3]
         return tf.io.decode_png(contents, 1)
 
-    def on_white(part):
+    return tf.cond(
+        tf.reduce_all(alpha == 255) | tf.reduce_all(alpha == added),
+        opaque,
+        lambda: _on_white(pixels, channels),
+    )
+
+
+def _on_white(pixels, channels):
+    """What is transparent, on white."""
+
+    def mix(part):
         part = tf.cast(part, tf.int32)
         colors, alpha = part[..., :3], part[..., 3:]
         mixed = (colors * alpha + 255 * (255 - alpha) + 127) // 255
         return mixed if channels == 3 else _grey(mixed)
 
+    return _in_strips(mix, pixels, channels)
+
+
+def _is_webp(contents):
+    """Whether it is a WEBP that does not move, and can be decoded."""
+    if not _KNOWS_WEBP:
+        return tf.constant(False)
+    head = _webp_head(contents)
+    known = _is(head[:4], b"RIFF") & _is(head[8:12], b"WEBP")
+    return known & ~(_is(head[12:16], b"VP8X") & (head[20] // 2 % 2 == 1))
+
+
+def _is(numbers, text):
+    return tf.reduce_all(numbers == tuple(text))
+
+
+def _webp_head(contents):
+    """The first 30 bytes, zeros where there are fewer."""
+    head = _numbers(tf.strings.substr(contents, 0, 30))
+    return tf.concat([head, tf.zeros([30], tf.int32)], 0)[:30]
+
+
+def _decode_webp(contents, channels, max_pixels):
+    head = _webp_head(contents)
+
+    def number(start, end):
+        return tf.reduce_sum(
+            head[start:end] * (1, 1 << 8, 1 << 16)[: end - start]
+        )
+
+    # As `reading.stated_size` has it: lossy, lossless, or extended.
+    lossy = number(28, 30) % (1 << 14), number(26, 28) % (1 << 14)
+    lossless = (
+        number(22, 25) // (1 << 6) % (1 << 14) + 1,
+        number(21, 23) % (1 << 14) + 1,
+    )
+    extended = number(27, 30) + 1, number(24, 27) + 1
+    is_lossy, is_lossless = _is(head[12:16], b"VP8 "), _is(head[12:16], b"VP8L")
+    height, width = (
+        tf.where(is_lossy, a, tf.where(is_lossless, b, c))
+        for a, b, c in zip(lossy, lossless, extended, strict=True)
+    )
+    with _after(_check_pixels(height, width, max_pixels)):
+        pixels = tf.image.decode_webp(contents)[0]
+
+    def opaque():
+        if channels == 3:
+            return pixels[..., :3]
+        return _in_strips(_grey, pixels[..., :3], 1)
+
     return tf.cond(
-        tf.reduce_all(alpha == 255) | tf.reduce_all(alpha == added),
-        opaque,
-        lambda: _in_strips(on_white, pixels, channels),
+        tf.shape(pixels)[2] == 4, lambda: _on_white(pixels, channels), opaque
     )
 
 

@@ -90,7 +90,7 @@ class ImagePreprocessing:
         return batch[:, top : top + height, left : left + width]
 
     def decode(self, files: tf.Tensor) -> tf.Tensor:
-        """Decodes PNG and JPEG files, and brings them to the canvas.
+        """Decodes PNG, JPEG and WEBP files, and brings them to the canvas.
 
         Args:
             files: Contents of the files, strings [N]. What has more than

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-FORMATS = ("PNG", "JPEG", "BMP", "GIF")
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 # Of one picture, where nobody asks for more: where Pillow begins to warn.
 MAX_PIXELS = 89_478_485
 # Pictures above this are decoded one after another.
@@ -36,7 +36,8 @@ class Header(NamedTuple):
         grey: Whether it has no colours.
         special: Whether Pillow must decode it: TensorFlow reads the palette of
             a BMP as grey levels, shows what transparency hides, does not turn
-            a phone's pictures upright, and makes no grey of CMYK.
+            a phone's pictures upright, makes no grey of CMYK, and has another
+            operation for WEBP.
         remark: What is unusual and how it is handled, or "".
     """
 
@@ -79,7 +80,7 @@ def inspect(contents: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     if form not in FORMATS:
         raise ValueError(f"is {form}, not one of {', '.join(FORMATS)}")
     remarks = []
-    if frames > 1 and form == "GIF":
+    if frames > 1 and form in ("GIF", "WEBP"):
         remarks.append("animated: the first frame is used")
     if _has_alpha(image):
         remarks.append("transparent: shown on white")
@@ -92,7 +93,7 @@ def inspect(contents: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     if turned:
         remarks.append("lying on its side: turned upright, as its EXIF says")
     special = (
-        form in ("BMP", "GIF")
+        form in ("BMP", "GIF", "WEBP")
         or _has_alpha(image)
         or turned
         or image.mode == "CMYK"
@@ -111,7 +112,7 @@ def stated_size(contents: bytes) -> tuple[int, int] | None:
     It costs next to nothing, and says nothing about the rest of the file.
 
     Args:
-        contents: Of a PNG, JPEG, BMP or GIF file.
+        contents: Of a PNG, JPEG, BMP, GIF or WEBP file.
 
     Example:
     >>> file = io.BytesIO()
@@ -124,6 +125,8 @@ def stated_size(contents: bytes) -> tuple[int, int] | None:
     if contents[:8] == PNG and contents[12:16] == b"IHDR":
         width, height = contents[16:20], contents[20:24]
         return int.from_bytes(height, "big"), int.from_bytes(width, "big")
+    if contents[:4] == b"RIFF" and contents[8:12] == b"WEBP":
+        return _webp_size(contents)
     places = None
     if contents[:4] == b"GIF8":
         places = (8, 10), (6, 8)
@@ -153,6 +156,24 @@ def _jpeg_size(contents):
             at += 2
         else:
             at += 2 + int.from_bytes(contents[at + 2 : at + 4], "big")
+    return None
+
+
+def _webp_size(contents):
+    """Of a picture as WEBP's first chunk says: lossy, lossless, or extended."""
+    kind = contents[12:16]
+
+    def number(start, end):
+        return int.from_bytes(contents[start:end], "little")
+
+    if len(contents) < 30:
+        return None
+    if kind == b"VP8 ":
+        return number(28, 30) & 0x3FFF, number(26, 28) & 0x3FFF
+    if kind == b"VP8L":
+        return (number(21, 25) >> 14 & 0x3FFF) + 1, number(21, 23) % 0x4000 + 1
+    if kind == b"VP8X":
+        return number(27, 30) + 1, number(24, 27) + 1
     return None
 
 
@@ -268,7 +289,8 @@ def _open(contents):
     image_module.preinit()
     for form in FORMATS:
         make, accepts = image_module.OPEN[form]
-        if accepts(contents[:16]):
+        # WEBP's gives a text where Pillow was built without it.
+        if accepts(contents[:16]) is True:
             return make(io.BytesIO(contents), "")
     return image_module.open(io.BytesIO(contents))
 
@@ -341,5 +363,6 @@ def _pillow():
     # Late, because importing the library should cost nothing it need not.
     import PIL.Image
     import PIL.ImageOps
+    import PIL.WebPImagePlugin  # which `preinit` leaves out
 
     return PIL

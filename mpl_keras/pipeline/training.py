@@ -16,7 +16,7 @@ import tensorflow as tf
 from mpl_keras import augment
 from mpl_keras.checks import arguments, arrays, settings
 from mpl_keras.datasets import sources
-from mpl_keras.pipeline import ordering
+from mpl_keras.pipeline import ordering, view_checks
 from mpl_keras.pipeline.stream import Stream
 
 # Unlabeled examples in a part of a batch, at least: views of fewer at a time
@@ -97,7 +97,7 @@ def training_dataset(
         steps_per_epoch = -(-arrays.num_examples(sets["unlabeled"]) // sizes[1])
     steps_per_epoch = arguments.integer("steps_per_epoch", steps_per_epoch, 1)
     views = views or getattr(data, "views", None)
-    views = _checked_views(views, sets["unlabeled"])
+    views = view_checks.checked(views, sets["unlabeled"])
     part = _part_function(
         sets, sizes, views, seed, isinstance(meta, str), shards
     )
@@ -284,7 +284,8 @@ def labeled_dataset(
     Args:
         data: As of `training_dataset`.
         batch_size: Examples in a batch; a batch larger than the set repeats it.
-        view: Callable `(x, seed) -> x`, or None for the examples as they are.
+        view: Callable `(x, seed) -> x`, stateless, or None for the examples as
+            they are.
         seed: Of order and view, in [0, 2**32).
         start_step: Number of the first batch.
         steps_per_epoch: Kept in the dataset's `stream`, by default one pass.
@@ -306,6 +307,8 @@ def labeled_dataset(
     shapes = _view_shapes(labeled[0])
     if view is None:
         labeled = (sources.centered(labeled[0]), labeled[1])
+    else:
+        view_checks.check_view(view, labeled[0], "view")
     passes = ordering.ShuffledBatches(
         labeled, batch_size, ordering.key_of(seed, "labeled order")
     )
@@ -353,53 +356,3 @@ def _checked_sets(data: Any, meta: Any) -> dict[str, Any]:
 
 def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
     return arrays.pair(*pair, num_classes, f"{name}[0]", f"{name}[1]")
-
-
-def _images_of_other_integers(x: Any) -> str:
-    """How images of 16 or more bits become some that views are for."""
-    shape = getattr(x, "view_shape", getattr(x, "shape", (0,))[1:])
-    dtype = getattr(x, "dtype", None)
-    if len(shape) != 3 or dtype is None or not tf.as_dtype(dtype).is_integer:
-        return ""
-    return (
-        f". These are images of {tf.as_dtype(dtype).name}: `(x / "
-        "x.dtype.max * 255).astype('uint8')` makes images of 8 bits, "
-        "`(x / x.dtype.max).astype('float32')` of floats"
-        if tf.as_dtype(dtype).size > 1
-        else f". These are images of {tf.as_dtype(dtype).name}, not uint8"
-    )
-
-
-def _checked_views(views: Any, x: Any) -> augment.Views:
-    """The views, each of them tried on two examples."""
-    if not isinstance(views, augment.Views):
-        why = (
-            ": there are none by default for this data (defaults are for float "
-            "features and for images with a channel axis)"
-            if views is None
-            else ""
-        )
-        if views is None:
-            why += _images_of_other_integers(x)
-        raise ValueError(
-            "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
-            f"strong=...)`{why}. Received: views={views!r}"
-        )
-    few = sources.reader(x)(tf.range(min(2, arrays.num_examples(x))))
-    want = sources.centered(x)
-    for name in ("weak", "strong"):
-        view = getattr(views, name)
-        try:
-            seen = view(few, tf.constant([0, 0]))
-        except TypeError as error:
-            raise ValueError(
-                f"`views.{name}` must be a function `(x, seed) -> x` of a "
-                f"batch. Received: {view!r}, which failed with: {error}"
-            ) from error
-        arrays.same_form(seen, want, f"views.{name}(x)", "x")
-        if arrays.num_examples(seen) != arrays.num_examples(few):
-            raise ValueError(
-                f"`views.{name}` must keep the number of examples. Received: "
-                f"{arrays.num_examples(seen)} for {arrays.num_examples(few)}"
-            )
-    return views

@@ -16,7 +16,7 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNREADABLE = ("error", "leave_out")
 # What may differ where a training goes on: how it is done, not what.
 _HOW = (
-    *("data_dir", "download", "unreadable", "max_pixels"),
+    *("data_dir", "download", "unreadable", "max_pixels", "labels"),
     *("backup_every", "strategy"),
     *("virtual_devices", "steps_per_execution", "jit_compile"),
     *("deterministic", "tensorboard", "report", "baseline"),
@@ -58,6 +58,7 @@ class Settings:
             "leave_out".
         max_pixels: How many a picture in a folder may have, or None for the
             default of `datasets.from_folder`.
+        labels: CSV file of file and class for a folder of pictures, or None.
         data_dir: Folder of TensorFlow Datasets, or None for its own default.
         download: Whether to download and prepare the data set if need be.
         backup_every: Steps between backups; None is those between evaluations.
@@ -92,6 +93,7 @@ class Settings:
     precision: str = "float32"
     unreadable: str = "error"
     max_pixels: int | None = None
+    labels: str | None = None
     data_dir: str | None = None
     download: bool = False
     backup_every: int | None = None
@@ -171,6 +173,8 @@ class Settings:
         }
         if self.max_pixels is not None:
             options["max_pixels"] = self.max_pixels
+        if self.labels is not None:
+            options["labels"] = self.labels
         return options
 
     def record(self, recipe: recipes.Recipe, data: Any) -> dict[str, Any]:

@@ -411,6 +411,20 @@ def test_flags_of_the_data(pictures):
     assert data.labeled[0].shape == (20, 32, 32, 1)
 
 
+def test_a_table_of_labels_is_a_flag(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,class\n4.png,a\n2.png,b\n")
+    data, _ = data_of(f"--dataset={tmp_path}", "--labels=labels.csv")
+    assert [os.path.basename(path) for path in data.labeled[0].paths] == [
+        "2.png",
+        "4.png",
+    ]
+    assert len(data.unlabeled) == 6
+
+
 def test_a_folder_of_data_sets(tmp_path):
     prepared.prepare(tmp_path, "cifar10", {"train": 20}, version="3.0.2")
     data, _ = data_of("--dataset=cifar10", f"--data_dir={tmp_path}")

@@ -288,7 +288,7 @@ def test_unreadable_files_are_listed(damaged):
         "words.jpg is not an image, or is damaged",
         "truncated.png is damaged or truncated",
         "corrupt.png is damaged or truncated",
-        "page.tif is TIFF, not one of PNG, JPEG, BMP, GIF",
+        "page.tif is TIFF, not one of PNG, JPEG, BMP, GIF, WEBP",
     ):
         assert line in text, text
 
@@ -611,3 +611,98 @@ def test_the_folder_may_be_left(root, monkeypatch):
     found = load(root.name)
     monkeypatch.chdir("/")
     np.testing.assert_array_equal(found.labeled[0][:], PIXELS[:6])
+
+
+# A table in place of folders.
+
+
+def listed(folder, rows, head="file,class"):
+    """Ten pictures in one folder, and a table of some of them."""
+    for k in range(10):
+        write(folder / f"{k}.png", PIXELS[k])
+    text = "\ufeff" + "\n".join([head, *rows]) + "\n"
+    (folder / "table.csv").write_text(text, encoding="utf-8")
+    return load(folder, labels="table.csv")
+
+
+def test_a_table_names_the_classes(tmp_path):
+    found = listed(tmp_path, ["3.png,cat", '0.png,"dog, small"', "5.png,"])
+    assert found.class_names == ("cat", "dog, small")
+    np.testing.assert_array_equal(found.labeled[0][:], PIXELS[[0, 3]])
+    np.testing.assert_array_equal(found.labeled[1], [1, 0])
+    order = [1, 2, 4, 5, 6, 7, 8, 9, 0, 3]
+    np.testing.assert_array_equal(found.unlabeled[:], PIXELS[order])
+    assert found.test is None
+    again = datasets.images(str(tmp_path), labels=str(tmp_path / "table.csv"))
+    np.testing.assert_array_equal(again.labeled[1], [1, 0])
+
+
+def test_a_table_names_the_parts(tmp_path):
+    rows = ["test,cat,1.png", "test,dog,2.png", "validation,dog,3.png"]
+    rows += [",cat,4.png", "labeled,dog,5.png", "unlabeled,,6.png"]
+    found = listed(tmp_path, rows, "part,class,file")
+    ((x, y),) = found.test.as_numpy_iterator()
+    np.testing.assert_array_equal(x, PIXELS[[1, 2]])
+    np.testing.assert_array_equal(y, [0, 1])
+    ((x, y),) = found.validation.as_numpy_iterator()
+    np.testing.assert_array_equal(x, PIXELS[[3]])
+    assert len(found.labeled[1]) == 2 and len(found.unlabeled) == 7
+
+
+def test_a_table_of_all_can_be_split(tmp_path):
+    for k in range(10):
+        write(tmp_path / f"sub/{k}.png", PIXELS[k])
+    rows = [f"sub/{k}.png,{'ab'[k % 2]}" for k in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["file,class", *rows]))
+    found = load(
+        tmp_path, labels=tmp_path / "t.csv", num_labeled=4, balanced=True
+    )
+    assert len(found.labeled[1]) == 4 and len(found.unlabeled) == 10
+
+
+@pytest.mark.parametrize(
+    ("rows", "head", "message"),
+    [
+        (["0.png,a"], "name,label", r"`file` and `class` .*\['name', 'label'"),
+        (["0.png,a"], "file,class", "at least two classes.*'a'"),
+        (["0.png,a", "0.png,b"], "file,class", "name a file once.*line 3"),
+        (["0.png,a,train"], "file,class,part", "`part` nothing.*line 2"),
+        (["0.png,,test"], "file,class,part", "`part` nothing.*line 2"),
+        (
+            ["0.png,a", "x.png,b"],
+            "file,class",
+            "x.png is in the table, and not",
+        ),
+        (
+            ["0.png,a", "1.png,b,test"],
+            "file,class,part",
+            "a picture of each class in .*table.csv",
+        ),
+    ],
+)
+def test_tables_that_say_too_little(rows, head, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        listed(tmp_path, rows, head)
+
+
+def test_tables_that_are_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="`labels` must be a CSV file"):
+        load(tmp_path, labels="none.csv")
+    with pytest.raises(ValueError, match="`labels` must be given for a folder"):
+        datasets.images("digits", labels="table.csv")
+
+
+def test_webp_is_trained_on_as_png_is(root):
+    pictures = {"plain": {"lossless": True}, "lossy": {"quality": 50}}
+    before = load(root)
+    for name, options in pictures.items():
+        file = root / "unlabeled" / f"{name}.webp"
+        Image.fromarray(PIXELS[30]).save(file, "WEBP", **options)
+    found = load(root)
+    assert len(found.unlabeled) == len(before.unlabeled) + 2
+    assert PIXELS[30].tobytes() in rows(found.unlabeled)
+    Image.fromarray(PIXELS[12]).save(
+        root / "unlabeled/test.webp", "WEBP", lossless=True
+    )
+    with pytest.warns(UserWarning, match="1 file of the unlabeled ones.*webp"):
+        folders.from_folder(root, views=VIEWS)

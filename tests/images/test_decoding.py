@@ -49,6 +49,13 @@ FILES = {
     "256 colours": palette(256),
     "4 colours, one clear": palette(4, transparency=1),
     "256 colours, one clear": palette(256, transparency=3),
+    "webp": encoded(COLORS, "WEBP"),
+    "webp without loss": encoded(COLORS, "WEBP", lossless=True),
+    "webp with alpha": encoded(PIL.Image.fromarray(NOISE), "WEBP"),
+    "webp with alpha, without loss": encoded(
+        PIL.Image.fromarray(NOISE), "WEBP", lossless=True
+    ),
+    "webp with a word on turning": encoded(COLORS, "WEBP", exif=TURNED),
     "jpeg": encoded(PIL.Image.fromarray(RAMP).convert("RGB"), "JPEG"),
     "cmyk": encoded(PRINTED, "JPEG"),
     "cmyk of noise": encoded(
@@ -145,6 +152,23 @@ def test_a_damaged_file_is_an_error(decode):
     for contents in (FILES["colors"][:60], FILES["jpeg"][:200], b"", b"text"):
         with pytest.raises(tf.errors.InvalidArgumentError):
             decode(contents, 3)
+
+
+def test_a_webp_that_moves_is_refused_in_a_graph(decode):
+    # TensorFlow's operation has ended the process with one.
+    contents = encoded(
+        COLORS, "WEBP", save_all=True, append_images=[COLORS.rotate(90)]
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a still WEBP"):
+        decode(contents, 3)
+    header = reading.inspect(contents)
+    assert "animated" in header.remark
+    first = reading.decode(tf.constant(contents), tf.constant(True), 3)
+    want = np.asarray(PIL.Image.open(io.BytesIO(contents)).convert("RGB"))
+    np.testing.assert_array_equal(first, want)
+    for end in range(40):  # short ones are an error too
+        with pytest.raises(tf.errors.InvalidArgumentError):
+            decode(FILES["webp"][:end], 3)
 
 
 def test_batches_are_covered_as_images_are():

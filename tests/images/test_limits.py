@@ -88,6 +88,9 @@ SMALL = {
     "cmyk": encoded(IMAGE.convert("CMYK"), "JPEG"),
     "gif": encoded(form="GIF"),
     "bmp": encoded(form="BMP"),
+    "webp": encoded(form="WEBP"),
+    "webp without loss": encoded(form="WEBP", lossless=True),
+    "webp with exif": encoded(form="WEBP", exif=b"Exif\0\0" + bytes(30)),
     "old bmp": b"BM" + bytes(12) + struct.pack("<IHHHH", 12, 9, 13, 1, 24),
 }
 
@@ -121,7 +124,11 @@ def decode():
     )
 
 
-@pytest.mark.parametrize("name", ["png", "jpeg", "progressive", "cmyk"])
+IN_GRAPHS = ("png", "jpeg", "progressive", "cmyk")
+IN_GRAPHS += ("webp", "webp without loss", "webp with exif")
+
+
+@pytest.mark.parametrize("name", IN_GRAPHS)
 def test_the_limit_in_a_graph(name, decode):
     assert decode(SMALL[name]).shape == (13, 9, 3)
     fewer = preprocessing.ImagePreprocessing((8, 8), 3, max_pixels=116)

@@ -285,7 +285,11 @@ DROP = augment.Views(lambda x, seed: x, lambda x, seed: x[:1])
         ({}, dict(views=len), "`views` must be given.*len"),
         ({}, dict(views=CROP), r"`views.strong\(x\)` .*\(3,\).*\(2,\)"),
         ({}, dict(views=CAST), r"`views.weak\(x\)` .*float32.*float64"),
-        ({}, dict(views=DROP), "`views.strong` must keep the number.* 1 for 2"),
+        (
+            {},
+            dict(views=DROP),
+            "`views.strong` must keep the number.* 1 for 16",
+        ),
         ({}, dict(labeled_batch_size=0), "`labeled_batch_size` .*=0"),
         ({}, dict(unlabeled_batch_size=2.0), "`unlabeled_batch_size` .*=2.0"),
         ({}, dict(unlabeled_batch_size=True), "`unlabeled_batch_size` .*=True"),
