@@ -280,6 +280,7 @@ class FittedModel(FollowingModel):
         if isinstance(x, dict):
             y = y["labeled"] if isinstance(y, dict) else y
             first_batch.check(self.trained, x["labeled"], y)
+            self.outside_changes.forget_assigned()
 
     def _prepare_metrics(self, y):
         """Makes the metrics' variables, from the labels that will come."""
@@ -432,6 +433,7 @@ class _StopWhenBad(keras.callbacks.Callback):
             self.model.check_rates()
 
     def on_train_batch_end(self, batch, logs=None):
+        self.model.outside_changes.forget_assigned()
         if batch % 10 == 9:
             self._check()
 

@@ -1,5 +1,6 @@
 """What is done to a network outside of training, and to its average then."""
 
+import copy
 import re
 
 import keras
@@ -133,3 +134,27 @@ def test_training_is_no_change_from_outside(watched):
     move(network)
     assert changes.carry_before_step()
     assert same(average, network)
+
+
+def test_a_copy_of_a_watched_weight_is_its_own(watched):
+    network, average, changes = watched
+    weight = network.weights[0]
+    copied = copy.deepcopy(weight)
+    copied.assign(weight + 1.0)
+    assert not np.array_equal(copied, weight)
+
+
+def test_what_is_assigned_after_a_step_is_told(watched):
+    network, average, changes = watched
+    network.weights[0].assign(network.weights[0] + 1.0)
+    assert changes.not_followed() is None  # it is carried
+    changes.after_step()
+    network(np.ones((2, 8)), training=True)  # moves statistics, no weight
+    assert changes.not_followed() is None
+    for number in (0, 1, 2, 6):
+        network.weights[number].assign(network.weights[number] + 1.0)
+    said = changes.not_followed()
+    assert "/low/kernel', " in said and "and 1 more" in said
+    assert changes.not_followed(whole=True) is None
+    average.weights[0].assign(network.weights[0])
+    assert changes.not_followed() is None
