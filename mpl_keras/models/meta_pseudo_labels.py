@@ -17,6 +17,7 @@ from mpl_keras.networks import averaging, requirements
 
 _KINDS = ("soft", "sampled", "argmax")
 _ROLES = ("student", "teacher")
+_FED_BACK = ("feedback_loss", "feedback_share", "h")
 
 
 @keras.saving.register_keras_serializable("mpl_keras")
@@ -146,7 +147,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         self.measuring.track(*self.objective.shown)
         self.measuring.track("student_loss", "pseudo_label_confidence")
         if feedback is not None:
-            self.measuring.track("feedback_loss", "feedback_share", "h")
+            self.measuring.track(*_FED_BACK)
 
     @property
     def averaged_student(self) -> keras.Model:
@@ -275,8 +276,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
         # Student: learn from the pseudo labels alone, then meet the labels.
         rate = tf.convert_to_tensor(self.student_optimizer.learning_rate)
+        weighs = passes.any_weight(meta.weight)
+        active = rate > 0 if weighs is None else (rate > 0) & (weighs > 0)
         reaction = feedback_module.Reaction(
-            pseudo_labels, tf.nn.softmax(taught), rate, active=rate > 0
+            pseudo_labels, tf.nn.softmax(taught), rate, active
         )
         learned = self.student_update(
             self.student_optimizer, x["weak"], x["strong"], meta, reaction
@@ -296,8 +299,11 @@ class MetaPseudoLabels(SemiSupervisedModel):
         shown["teacher_loss"] += look.penalty
         shown["student_loss"] = learned.loss
         shown["pseudo_label_confidence"] = passes.confidence(taught)
-        weight = passes.any_weight(meta.weight)
-        self.measuring.update(shown, measured(reaction.loss_after, weight))
+        by_labels = dict.fromkeys(_FED_BACK, weighs)
+        by_labels["teacher_loss"] = passes.any_weight(sample_weight)
+        self.measuring.update(
+            shown, measured(reaction.loss_after, weighs), by_labels
+        )
         self.measuring.measure(x, meta.labels, learned.logits, meta.weight)
         quantities = {
             "teacher's logits": list(look.logits.values()),

@@ -9,7 +9,7 @@ import pytest
 import scripts
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels, schedules
+from mpl_keras import UDA, MetaPseudoLabels, feedback, schedules
 from mpl_keras.callbacks import PseudoLabelMonitor
 from mpl_keras.checks import ArgumentError
 from mpl_keras.models import metric_checks
@@ -86,6 +86,51 @@ def test_labels_without_weight_measure_nothing(eager):
     weight = np.repeat([0.0, 2.0], 30)
     history = model.fit(batches(weight=weight), verbose=0).history
     assert np.isfinite(history["supervised_loss"]).all()
+
+
+VIEWS = {"labeled": X, "weak": X, "strong": X}
+BY_LABELS = ("loss", "supervised_loss", "teacher_loss", "h")
+BY_LABELS += ("feedback_loss", "feedback_share", "accuracy")
+
+
+@pytest.mark.parametrize("kind", ["uda", "mpl", "mpl alone", "difference"])
+def test_a_batch_whose_labels_weigh_nothing(kind):
+    if kind == "uda":
+        model = make_model(eager=True)
+    else:
+        options = {"consistency": None} if kind == "mpl alone" else {}
+        if kind == "difference":
+            options["feedback"] = feedback.LossDifferenceFeedback()
+        model = MetaPseudoLabels(make_net(), make_net(), **options)
+        model.compile("sgd", "sgd", run_eagerly=True)
+
+    def train(weight):
+        weight = np.full(60, weight, "float32")
+        logs = model.train_on_batch(VIEWS, Y, weight, return_dict=True)
+        return {name: np.isfinite(logs[name]) for name in logs}
+
+    known = train(0.0)
+    assert {name for name in known if not known[name]} == {
+        name for name in BY_LABELS if name in known
+    }
+    assert all(train(1.0).values())  # means over both
+    if kind == "difference":
+        # Nothing was measured that a baseline could be of.
+        assert float(model.feedback.count) == 1.0
+    assert int(model.bad_steps) == 0
+
+
+def test_labels_without_weight_beside_others_to_measure_with():
+    model = MetaPseudoLabels(make_net(), make_net())
+    model.compile("sgd", "sgd", run_eagerly=True)
+    logs = model.train_on_batch(
+        VIEWS | {"meta": X},
+        {"labeled": Y, "meta": Y},
+        np.zeros(60, "float32"),
+        return_dict=True,
+    )
+    unknown = {name for name in logs if np.isnan(logs[name])}
+    assert unknown == {"supervised_loss", "teacher_loss"}
 
 
 def test_a_threshold_that_keeps_no_label_measures_nothing():
