@@ -14,12 +14,13 @@ from mpl_keras import losses
 from mpl_keras.checks import arguments, arrays, batches
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.batches import VIEWS
-from mpl_keras.distribute import replica_checks, workers
+from mpl_keras.distribute import replica_checks, state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
 from mpl_keras.models import first_batch, passes
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
+from mpl_keras.models.scheduled import ScheduleCheck, Scheduled
 from mpl_keras.models.step_metrics import MeanOfSome, Measuring
 from mpl_keras.networks import requirements
 
@@ -35,6 +36,7 @@ class FittedModel(FollowingModel):
         step: How many steps were trained, saved with the model.
         safeguard: Undoes steps that went bad, and counts them.
         measuring: What steps show, and the metrics of `compile`.
+        schedule_check: Looks at schedules before the steps that they are for.
         examples_per_step: Labeled and unlabeled examples that a step of `fit`
             trains on, where the data say how many; or None.
     """
@@ -45,6 +47,9 @@ class FittedModel(FollowingModel):
         self.safeguard = Safeguard(self.make_state)
         self._trackers = {}
         self.measuring = Measuring(self, self._trackers)
+        self.schedule_check = ScheduleCheck(
+            lambda: self.scheduled, lambda: self.run_eagerly
+        )
         self.examples_per_step = None
         self._evaluating = False
 
@@ -157,7 +162,10 @@ class FittedModel(FollowingModel):
         callbacks, stop = self._callbacks(kwargs)
         try:
             with workers.noticing_lost_workers(strategy):
-                x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
+                x, begin = self._resume(x, callbacks, kwargs)
+                kwargs["initial_epoch"] = begin
+                steps = kwargs.get("steps_per_epoch") or 0
+                self.schedule_check.all_of((epochs - begin) * steps)
                 x = workers.distribute_batches(strategy, x)
                 return super().fit(x, y, batch_size, epochs, **kwargs)
         finally:
@@ -256,6 +264,7 @@ class FittedModel(FollowingModel):
             self.check_rates()
             if check_first_batch:
                 self._check_first_batch(x, y)
+        self.schedule_check.before(1)
         logs = super().train_on_batch(
             x, y, sample_weight, class_weight, return_dict=True
         )
@@ -266,6 +275,22 @@ class FittedModel(FollowingModel):
         for name, optimizer in self.optimizers.items():
             argument = f"{name}_optimizer".removeprefix("model_")
             requirements.check_rates(optimizer, argument)
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """What follows a schedule, and the values that it may have."""
+        found = []
+        for name, optimizer in self.optimizers.items():
+            inner = requirements.inner_optimizer(optimizer)
+            schedule = state.rate_schedule(inner)
+            if schedule is not None:
+                argument = f"{name}_optimizer".removeprefix("model_")
+                found.append(
+                    Scheduled(
+                        argument, "learning rate", schedule, inner.iterations
+                    )
+                )
+        return found
 
     def _check_first_batch(self, x, y):
         """Raises if the first batch of all is not what networks are for."""
@@ -431,6 +456,7 @@ class _StopWhenBad(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if batch == 0:  # other callbacks have set what they set
             self.model.check_rates()
+        self.model.schedule_check.before(self.model.steps_per_execution)
 
     def on_train_batch_end(self, batch, logs=None):
         self.model.outside_changes.forget_assigned()

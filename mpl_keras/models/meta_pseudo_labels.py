@@ -10,6 +10,7 @@ from mpl_keras.checks import arguments, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
+from mpl_keras.models.scheduled import Scheduled
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
 from mpl_keras.models.step_metrics import measured
 from mpl_keras.models.student import StudentUpdate, meta_batch
@@ -299,11 +300,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         shown["teacher_loss"] += look.penalty
         shown["student_loss"] = learned.loss
         shown["pseudo_label_confidence"] = passes.confidence(taught)
-        by_labels = dict.fromkeys(_FED_BACK, weighs)
-        by_labels["teacher_loss"] = passes.any_weight(sample_weight)
-        self.measuring.update(
-            shown, measured(reaction.loss_after, weighs), by_labels
-        )
+        self._show(shown, reaction.loss_after, weighs, sample_weight)
         self.measuring.measure(x, meta.labels, learned.logits, meta.weight)
         quantities = {
             "teacher's logits": list(look.logits.values()),
@@ -320,6 +317,12 @@ class MetaPseudoLabels(SemiSupervisedModel):
         }
         self.safeguard.finish(before, quantities)
         return self.measuring.result()
+
+    def _show(self, shown, loss, weighs, sample_weight):
+        """Updates the means, but for what no label was there to measure."""
+        by_labels = dict.fromkeys(_FED_BACK, weighs)
+        by_labels["teacher_loss"] = passes.any_weight(sample_weight)
+        self.measuring.update(shown, measured(loss, weighs), by_labels)
 
     def _views(self):
         """Views that the teacher looks at, and those that it learns through.
@@ -360,6 +363,19 @@ class MetaPseudoLabels(SemiSupervisedModel):
         shown["feedback_share"] = tf.sqrt(tf.math.divide_no_nan(*sizes))
         shown["h"] = h
         return [g + r for g, r in zip(gradient, reply, strict=True)], shown
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """What follows a schedule, and the values that it may have."""
+        found = super().scheduled
+        weight = getattr(self.feedback, "weight", None)
+        if callable(weight):
+            found.append(
+                Scheduled(
+                    *("feedback", "weight", weight, self.step), any_sign=True
+                )
+            )
+        return found
 
     @property
     def method(self) -> str:
