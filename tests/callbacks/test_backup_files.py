@@ -117,6 +117,20 @@ def test_every_flipped_bit_is_damage(every, tmp_path):
         assert damaged(tmp_path / "a", changed), (bit // 8, bit % 8)
 
 
+def test_no_flipped_bit_changes_what_is_listed(tmp_path):
+    contents, older = written(7), tmp_path / backup_files.file_name(4)
+    older.write_bytes(written(4))
+    path = tmp_path / backup_files.file_name(7)
+    saver = backup.Backup(tmp_path)
+    end = range(len(contents) - 160, len(contents))
+    with open(path, "wb") as file:
+        for bit in [8 * byte + bit for byte in end for bit in range(8)]:
+            file.seek(0)
+            file.write(flipped(contents, bit))
+            file.flush()
+            assert saver.backups() == [(4, str(older)), (7, str(path))], bit
+
+
 @pytest.mark.parametrize("length", [0, 1, 100, 500, -1])
 def test_what_is_cut_off_is_damaged(length, tmp_path):
     assert damaged(tmp_path / "a", written()[:length])
