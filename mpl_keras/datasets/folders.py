@@ -99,7 +99,7 @@ Received: path=/pictures
     if channels is not None:
         arguments.choice("channels", channels, (1, 3))
     arguments.integer("max_pixels", max_pixels, 1)
-    path = os.path.abspath(os.fsdecode(path))
+    path = os.path.abspath(arguments.path("path", path))
     entries, problems, classes = folder_files.find(path)
     files = folder_files.read(
         entries, problems, unreadable, path, verbose, max_pixels

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
-from mpl_keras.checks import settings
+from mpl_keras.checks import arguments, settings
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import (
     image_files,
@@ -103,6 +103,8 @@ def from_tfds(
     mpl_keras.datasets.tfds.UnknownDatasetError: `name` must be a data set \
 of TensorFlow Datasets, such as ...
     """
+    if data_dir is not None:
+        data_dir = arguments.path("data_dir", data_dir)
     builder = _prepared(name, data_dir, download)
     key, classes = _keys(builder)
     if unlabeled_name == "default":
