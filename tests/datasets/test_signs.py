@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mpl_keras import datasets
+from mpl_keras.checks import ArgumentError
 from mpl_keras.datasets import columns, signs, tables
 
 N = 40
@@ -121,7 +122,7 @@ def test_text_that_is_no_category_is_refused(values, message):
     frame = FRAME.assign(x=values)
     with pytest.raises(ValueError, match=f"`features` .*{message}"):
         load(frame)
-    load(frame.astype({"x": "category"}))
+    load(frame.astype({"x": "category"}), missing=())
     load(frame, features=["age", "city"])
 
 
@@ -241,3 +242,63 @@ def test_minus_one_as_text_is_refused():
         signs.check_classes(values, "y", None, False)
     signs.check_classes(values, "y", (), False)
     signs.check_classes(["1", "-1"], "y", None, False)
+
+
+# Forms of Unicode.
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\xe9", "cafe\u0301"),
+        ("\ufb01x", "fix"),
+        ("A1", "\uff21\uff11"),
+        ("\u212b", "A\u030a"),
+        ("tea", "te\u200ba"),
+    ],
+    ids=["accent", "ligature", "width", "sign", "no width"],
+)
+def test_classes_that_differ_in_unicode_alone_are_refused(one, other):
+    ill = np.where(np.arange(N) % 2 == 0, one, other).astype(object)
+    ill[:10] = "no"
+    frame = FRAME.assign(ill=ill)
+    with pytest.raises(ArgumentError, match="differ in more.*NFKC") as error:
+        load(frame)
+    shown = str(error.value).split("which holds")[1]
+    assert shown.isascii()  # or they would look the same
+    declared = frame.assign(ill=pd.Series(ill).astype("category"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables.from_dataframe(declared, "ill", num_labeled=6)
+    with pytest.warns(UserWarning, match="form of accents"):
+        tables.from_dataframe(
+            FRAME.assign(city=ill), "ill", num_labeled=4, features=["city"]
+        )
+
+
+def test_a_category_in_another_form_is_told_apart():
+    frame = FRAME.assign(city=["caf\xe9", "bar"] * (N // 2))
+    encoder = columns.fit(frame, ["city"])
+    with pytest.raises(ValueError, match=r"'cafe\\u0301'.*'caf\\xe9'"):
+        encoder(frame.replace({"city": {"caf\xe9": "cafe\u0301"}}))
+
+
+@pytest.mark.parametrize("sign", ["?", "unknown", "\uff1f", "un\u200bknown"])
+def test_a_declared_category_that_looks_missing_is_warned_of(sign):
+    frame = mixed("city", sign).astype({"city": "category"})
+    with pytest.warns(UserWarning, match="The column 'city' holds .*1 times"):
+        data = tables.from_dataframe(frame, "ill", num_labeled=4)
+    assert len(data.encoder.feature_names) == 4
+    load(frame, missing=())
+    data = load(frame, missing=(sign,), fill_missing=True)
+    assert len(data.encoder.feature_names) == 3
+
+
+@pytest.mark.parametrize("sign", ["?", "n/a"])
+def test_a_sign_among_objects_that_are_numbers(sign):
+    frame = mixed("age", sign)
+    with pytest.raises(ValueError, match="mixed.*'age', which holds .*missing"):
+        load(frame)
+    assert load(frame, missing=(sign,), fill_missing=True)
+    with pytest.raises(ValueError, match="mixed with numbers in column 'age'$"):
+        load(mixed("age", "red"))
