@@ -5,9 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from mpl_keras import datasets
-from mpl_keras.checks import ArgumentError
+from mpl_keras.checks import ArgumentError, arrays
 from mpl_keras.datasets import columns, signs, tables
 
 N = 40
@@ -225,6 +226,67 @@ def test_a_missing_label_of_an_array_is_named(labels):
     message = "`y_labeled` must be .*`x_unlabeled`.*1 of 3 missing.*row 2"
     with pytest.raises(ValueError, match=message):
         datasets.from_arrays(x, labels, x)
+
+
+MISSING = [
+    [0, 1, np.nan],
+    [0, 1, None],
+    np.array([0, 1, np.nan], object),
+    np.ma.masked_equal([0, 1, 2], 2),
+    np.ma.masked_greater([[0], [1], [2]], 1),
+]
+
+
+@pytest.mark.parametrize("labels", MISSING, ids=str)
+@pytest.mark.parametrize("name", ["test", "validation", "unlabeled_labels"])
+def test_a_missing_label_of_other_sets_is_named(name, labels):
+    x = np.zeros((3, 2), "float32")
+    given = labels if name == "unlabeled_labels" else (x, labels)
+    argument = name if name == "unlabeled_labels" else rf"{name}\[1\]"
+    said = f"`{argument}` must be the class of each.*1 of 3 missing.*row 2"
+    with pytest.raises(ArgumentError, match=said):
+        datasets.from_arrays(x[:2], [0, 1], x, **{name: given})
+
+
+def test_masked_labels_of_training_and_of_evaluation():
+    x, masked = np.zeros((3, 2), "float32"), np.ma.masked_equal([0, 1, 2], 2)
+    with pytest.raises(
+        ArgumentError, match="`y_labeled`.*`x_unlabeled`.*row 2"
+    ):
+        datasets.from_arrays(x, masked, x)
+    with pytest.raises(ArgumentError, match="`y` must be the class of each"):
+        arrays.labels(masked, 3)
+    whole = np.ma.masked_array([0, 1, 0])
+    assert datasets.from_arrays(x, whole, x).num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: np.ma.masked_greater(x, 4), "masked values.*1 of 6 values"),
+        (lambda x: {"a": np.ma.masked_less(x, 2)}, "masked values.*2 of 6"),
+        (lambda x: x.astype("complex64"), r"np.stack\(\[x.real.*complex64"),
+        (lambda x: x.astype("S4"), "np.char.decode.*S4"),
+        (lambda x: x.astype("M8[D]"), "dates as numbers.*datetime64"),
+        (lambda x: x.astype("m8[D]"), "astype.*timedelta64"),
+        (lambda x: x.astype("V4"), "astype.*V4"),
+        (lambda x: x.astype("longdouble"), "astype.*float128"),
+    ],
+)
+def test_examples_that_no_network_takes(change, said):
+    x = np.arange(6.0).reshape(3, 2)
+    bad = change(x)
+    with pytest.raises(ArgumentError, match=f"`x_labeled.* must.*{said}"):
+        datasets.from_arrays(bad, [0, 1, 0], bad)
+
+
+def test_examples_that_networks_take():
+    x = np.arange(6.0).reshape(3, 2)
+    for kind in ("float16", "int8", "uint8", "bool", "U3", "bfloat16"):
+        kind = tf.bfloat16.as_numpy_dtype if kind == "bfloat16" else kind
+        x = np.ma.masked_array(x) if kind == "int8" else x
+        same = x.astype(kind)
+        datasets.from_arrays(same, [0, 1, 0], same)
 
 
 def test_numbers_and_signs_are_told_apart():
