@@ -335,6 +335,9 @@ class FittedModel(FollowingModel):
     def _check_validation(self, data):
         """Raises unless validation data are `(x, y)` for one network."""
         batches.refuse_views(data, "validation_data")
+        batches.check_labeled(data, "validation_data")
+        if isinstance(data, keras.utils.PyDataset):
+            data = tuple(keras.utils.unpack_x_y_sample_weight(data[0]))
         if isinstance(data, tf.data.Dataset):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
