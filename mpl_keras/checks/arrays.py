@@ -174,6 +174,33 @@ def _check_unmasked(leaf, name):
         )
 
 
+def check_leaf(leaf: Any, name: str) -> None:
+    """Raises for what no network takes, but for its shape.
+
+    Args:
+        leaf: An array, a tensor, or its specification.
+        name: What an error calls it.
+
+    Raises:
+        ArgumentError: It is no array, holds objects, or is of a dtype that
+            TensorFlow does not have; or values are masked.
+
+    Example:
+    >>> check_leaf(np.zeros((2, 3)), "x")
+    """
+    if not hasattr(leaf, "dtype"):
+        received = type(leaf).__name__
+        raise ArgumentError(
+            name, "be an array or a tensor (call np.asarray)", received
+        )
+    if getattr(leaf.dtype, "kind", "") == "O":
+        hint, received = _no_array(leaf)
+        raise ArgumentError(name, f"be an array ({hint})", received)
+    _check_unmasked(leaf, name)
+    if not isinstance(leaf.dtype, str):  # as a symbolic tensor's
+        _check_dtype(leaf.dtype, name)
+
+
 def _check_dtype(dtype, name):
     """Raises for what no network takes."""
     hint = "`x.astype('float32')`"

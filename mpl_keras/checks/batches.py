@@ -164,6 +164,19 @@ of such. Received: validation_data=ndarray
         )
 
 
+def is_structure(x: Any) -> bool:
+    """Whether it is arrays, tensors or their specifications, or lists of them.
+
+    Example:
+    >>> is_structure({"a": np.zeros(3)}), is_structure(iter([1]))
+    (True, False)
+    """
+    return all(
+        hasattr(leaf, "shape") or np.isscalar(leaf)
+        for leaf in keras.tree.flatten(x)
+    )
+
+
 def _is_data(x):
     """Whether it is the data of `datasets`, of which batches are made."""
     return hasattr(x, "unlabeled") and hasattr(x, "num_classes")

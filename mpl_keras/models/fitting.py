@@ -22,7 +22,7 @@ from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
 from mpl_keras.models.scheduled import ScheduleCheck, Scheduled
 from mpl_keras.models.step_metrics import MeanOfSome, Measuring
-from mpl_keras.networks import requirements
+from mpl_keras.networks import inputs, requirements
 
 
 class FittedModel(FollowingModel):
@@ -154,6 +154,7 @@ class FittedModel(FollowingModel):
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
         self.check_networks()
+        self._check_inputs(x)
         self.check_execution(x, kwargs.get("steps_per_epoch"))
         self.check_rates()
         if check_first_batch:
@@ -262,6 +263,7 @@ class FittedModel(FollowingModel):
         self.check_before_step()
         if first:
             self.check_rates()
+            self._check_inputs(x)
             if check_first_batch:
                 self._check_first_batch(x, y)
         self.schedule_check.before(1)
@@ -269,6 +271,21 @@ class FittedModel(FollowingModel):
             x, y, sample_weight, class_weight, return_dict=True
         )
         return self.over_replicas(logs, return_dict)
+
+    def _check_inputs(self, x):
+        """Raises unless all networks take the examples of the views."""
+        if isinstance(x, tf.data.Dataset):
+            x = keras.utils.unpack_x_y_sample_weight(x.element_spec)[0]
+        if not isinstance(x, dict):
+            return  # as other batches of Keras's
+        for name, network in self.trained.items():
+            try:
+                inputs.check(network, x["labeled"], "x['labeled']")
+            except ArgumentError as error:
+                must = f"{error.must} (the network is `{name}`)"
+                raise ArgumentError(
+                    error.argument, must, error.received
+                ) from error
 
     def check_rates(self) -> None:
         """Raises if an optimizer would go up the loss, as it is now."""
@@ -345,6 +362,7 @@ class FittedModel(FollowingModel):
         else:
             return  # Keras's other kinds of data have no common form.
         batches.check_labels(y, x, "validation_data", self.num_classes)
+        self._check_examples(x, "validation_data[0]")
         if not isinstance(data, tf.data.Dataset):
             arrays.finite(x, "validation_data[0]")
             arrays.labels(y, self.num_classes, "validation_data[1]")
@@ -375,11 +393,7 @@ class FittedModel(FollowingModel):
         The values are NaN, with a warning, if the loss is not finite, or
         nothing was measured.
         """
-        batches.refuse_views(x)
-        if x is None:
-            raise ArgumentError(
-                "x", "be examples, or a dataset of `(x, y)`", "None"
-            )
+        self._check_examples(x)
         self._check_evaluated(x, y, kwargs.get("sample_weight"))
         self._evaluating = True
         try:
@@ -388,6 +402,21 @@ class FittedModel(FollowingModel):
             self._evaluating = False
         self._warn_of_nan(result)
         return result
+
+    def _check_examples(self, x, argument="x"):
+        """Raises unless they are examples as the averaged network takes them.
+
+        What gives batches one after another is not looked into.
+        """
+        batches.refuse_views(x, argument)
+        if x is None:
+            raise ArgumentError(
+                argument, "be examples, or a dataset of `(x, y)`", "None"
+            )
+        if isinstance(x, tf.data.Dataset):
+            x = keras.utils.unpack_x_y_sample_weight(x.element_spec)[0]
+        if batches.is_structure(x):
+            inputs.check(self.outside_changes.average, x, argument)
 
     def _check_evaluated(self, x, y, sample_weight):
         """Raises unless examples and labels can be measured with."""
@@ -419,7 +448,7 @@ class FittedModel(FollowingModel):
         self, x, y=None, sample_weight=None, return_dict: bool = False
     ):
         """As `keras.Model.test_on_batch`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         self._check_evaluated(x, y, sample_weight)
         self._evaluating = True
         try:
@@ -430,12 +459,12 @@ class FittedModel(FollowingModel):
 
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
         """As `keras.Model.predict_on_batch`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         return super().predict_on_batch(x)
 
     def get_metrics_result(self):

@@ -17,6 +17,7 @@ from mpl_keras.models.masking import AdaptiveMasking
 from mpl_keras.models.objective import UDAObjective
 from mpl_keras.models.scheduled import Scheduled
 from mpl_keras.networks import averaging, requirements
+from mpl_keras.networks import inputs as network_inputs
 
 
 class SemiSupervisedModel(FittedModel):
@@ -121,6 +122,7 @@ class SemiSupervisedModel(FittedModel):
         del training
         try:
             batches.refuse_views(inputs, "inputs")
+            network_inputs.check(self.averaged, inputs, "inputs")
         except ArgumentError as error:  # Keras cannot add to it where it was
             raise ValueError(str(error)) from error
         self.follow_early_changes()

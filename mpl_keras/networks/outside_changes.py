@@ -127,6 +127,11 @@ class OutsideChanges:
         self._in_training = False
         self._assigned = {}  # variables since the last step, by identity
 
+    @property
+    def average(self) -> keras.Model | None:
+        """The average of one of the networks."""
+        return self._average
+
     def watch(
         self,
         network: keras.Model,
