@@ -48,6 +48,7 @@ student='net', which has a layer more, 'late' of class ReLU
         self._layers = state.layers_of(network)
         self._weights = network.weights
         self._forms = [(tuple(v.shape), v.dtype) for v in self._weights]
+        self._settings = [_settings(layer) for layer in self._layers]
 
     def check(self) -> None:
         """Raises if a layer or a weight came, went or has another form.
@@ -86,7 +87,22 @@ student='net', which has a layer more, 'late' of class ReLU
                     f"shape {tuple(variable.shape)}, no more of {dtype} and "
                     f"{shape}"
                 )
+        for layer, before in zip(layers, self._settings, strict=True):
+            for name, value in _settings(layer).items():
+                if value is not before.get(name):
+                    return f"another `{name}` in {_described(layer)}"
         return None
+
+
+def _settings(layer):
+    """What a layer is made with, and does not look at again, or too late."""
+    known = vars(layer)
+    named = {
+        name: known[name]
+        for name in known
+        if name.endswith(("_regularizer", "_constraint"))
+    }
+    return {"dtype_policy": known.get("_dtype_policy"), **named}
 
 
 def _described(part):
@@ -121,6 +137,7 @@ class OutsideChanges:
     def __init__(self):
         self.trained = False
         self._structures = []
+        self._lookups, self._tables = [], {}  # tables of trained lookups
         self._network = self._average = None
         self._argument = ""
         self._seen = None
@@ -146,6 +163,11 @@ class OutsideChanges:
             average: Its average, of one network alone; or None.
         """
         self._structures.append(Structure(network, argument))
+        self._lookups += [
+            (layer, argument)
+            for layer in state.layers_of(network)
+            if isinstance(layer, carrying.LOOKUPS)
+        ]
         if average is not None:
             self._network, self._average = network, average
             self._argument = argument
@@ -230,6 +252,18 @@ class OutsideChanges:
         """
         for structure in self._structures:
             structure.check()
+        if not self.trained:
+            return
+        for layer, argument in self._lookups:
+            table = self._tables.setdefault(id(layer), layer.lookup_table)
+            if table is not layer.lookup_table:
+                raise ArgumentError(
+                    argument,
+                    "keep the vocabulary that it was trained with: what was "
+                    "learned belongs to words by their numbers. Make the model "
+                    "anew, with the new vocabulary",
+                    f"another vocabulary in {_described(layer)}",
+                )
 
     def carry_before_step(self) -> bool:
         """As `carry`; after other steps it checks alone, which is quick."""
@@ -241,6 +275,7 @@ class OutsideChanges:
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Within it, changes are what training does."""
+        self._note_tables()
         self.trained = self._in_training = True
         try:
             yield
@@ -250,8 +285,13 @@ class OutsideChanges:
 
     def after_step(self) -> None:
         """What changed until now was training, by a single step."""
+        self._note_tables()
         self.trained, self._seen = True, None
         self._assigned.clear()
+
+    def _note_tables(self):
+        for layer, _ in self._lookups:
+            self._tables.setdefault(id(layer), layer.lookup_table)
 
     def loaded(self, seen: np.ndarray | None) -> None:
         """A file's values come next.
@@ -260,6 +300,7 @@ class OutsideChanges:
             seen: What `digests` returned when the file was written, or None.
         """
         self.trained = True
+        self._tables.clear()  # a file's vocabularies come next, too
         fits = seen is not None and seen.shape == self.digests().shape
         self._seen = seen if fits else None
         self._assigned.clear()

@@ -264,6 +264,35 @@ def test_a_lookup_without_vocabulary_is_named_before_a_step():
     assert model.predict(words, verbose=0).shape == (12, 3)
 
 
+def test_a_vocabulary_that_changes_after_a_step_is_refused(tmp_path):
+    words = tf.constant([["red"], ["blue"]] * 6)
+    lookup = keras.layers.StringLookup(vocabulary=["red"], name="colours")
+    network = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            lookup,
+            keras.layers.CategoryEncoding(3),
+            keras.layers.Dense(3),
+        ]
+    )
+    model = make_model(network)
+    lookup.set_vocabulary(["red", "blue"])  # before training: it follows
+    model.predict_on_batch(words)
+    views = dict.fromkeys(VIEWS, words)
+    model.train_on_batch(views, Y)
+    model.train_on_batch(views, Y)
+    lookup.set_vocabulary(["blue", "red"])
+    for use in (
+        lambda: model.train_on_batch(views, Y),
+        lambda: model.fit(views, Y, verbose=0),
+        lambda: model.evaluate(words, Y, verbose=0),
+        lambda: model.predict(words, verbose=0),
+    ):
+        with pytest.raises(ArgumentError, match="`model` must keep.*'colours'"):
+            use()
+    assert int(model.step) == 2
+
+
 def test_a_vocabulary_that_was_replaced_is_refused():
     lookup = keras.layers.StringLookup(vocabulary=["red"], name="colours")
     lookup.set_vocabulary(["blue"])

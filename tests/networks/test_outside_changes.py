@@ -53,8 +53,23 @@ def same(left, right):
         (lambda n: n.add(keras.layers.Dense(3, name="late")), "more, 'late'"),
         (lambda n: n.add(keras.layers.ReLU(name="late")), "more, 'late'"),
         (lambda n: n.pop(), "layer less, 'dense"),
+        (
+            lambda n: setattr(n.layers[0], "dtype_policy", "mixed_float16"),
+            "another `dtype_policy` in 'low'",
+        ),
+        (
+            lambda n: setattr(n.layers[0], "kernel_regularizer", "l2"),
+            "another `kernel_regularizer` in 'low'",
+        ),
+        (
+            lambda n: setattr(n.layers[1], "gamma_constraint", "non_neg"),
+            "another `gamma_constraint`",
+        ),
     ],
-    ids=["lora", "quantized", "one quantized", "dense", "relu", "pop"],
+    ids=[
+        *("lora", "quantized", "one quantized", "dense", "relu", "pop"),
+        *("policy", "regularizer", "constraint"),
+    ],
 )
 def test_a_change_of_structure_is_named(change, said):
     network = make_net()
