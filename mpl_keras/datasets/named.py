@@ -48,15 +48,15 @@ def images(
     dtype('uint8')
     """
     common = {"num_labeled": num_labeled, **options}
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     if os.path.isdir(name):
-        if max_pixels is not None:
-            common["max_pixels"] = max_pixels
         return from_folder(
             name,
             image_size=image_size,
             unreadable=unreadable,
             verbose=verbose,
             **common,
+            **limit,
         )
     if name == "digits":
         common["num_labeled"] = 10 if num_labeled is None else num_labeled
@@ -70,6 +70,7 @@ def images(
             data_dir=data_dir,
             download=download,
             **common,
+            **limit,
         )
     except UnknownDatasetError as error:
         near = difflib.get_close_matches(
