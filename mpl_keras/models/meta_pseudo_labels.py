@@ -290,12 +290,8 @@ class MetaPseudoLabels(SemiSupervisedModel):
         gradient, shown = self._answer(look, labels, sample_weight, reaction)
         gradients = passes.apply(self.teacher_optimizer, look, gradient)
 
-        averaging.follow(
-            self.averaged,
-            self.trained[self.average_of],
-            self.step,
-            self.ema_momentum,
-        )
+        led = self.trained[self.average_of]
+        averaging.follow(self.averaged, led, self.step, self.ema_momentum)
         replicas.assign([self.step], [self.step + 1])
         shown["teacher_loss"] += look.penalty
         shown["student_loss"] = learned.loss
