@@ -27,6 +27,7 @@ if "tensorflow" not in sys.modules:
     from mpl_keras.commands import quiet_start
 
     if quiet_start.is_program():
+        quiet_start.leave_quietly()
         quiet_start.quietly()
 
 import keras  # noqa: E402

@@ -10,6 +10,7 @@ from typing import Any
 
 import filelock
 
+from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import (
     FileInTheWayError,
     FolderInUseError,
@@ -49,7 +50,7 @@ def check_folder(
     mpl_keras.checks.arguments.NotWritableError: `output_dir` must be a folder \
 that can be written to. Received: output_dir=/dev/null/new, and /dev/null cannot
     """
-    path = os.fspath(path)
+    path = arguments.path(argument, path)
     if os.path.lexists(path) and not os.path.isdir(path):
         raise FileInTheWayError(
             argument, "be a folder", path, note=", which is a file"
@@ -103,7 +104,7 @@ def write_whole(filepath, write: Callable[[str], None]) -> None:
     >>> os.listdir(folder)
     ['answer.txt']
     """
-    filepath = os.path.abspath(os.fspath(filepath))
+    filepath = os.path.abspath(arguments.path("filepath", filepath))
     folder, name = os.path.split(filepath)
     os.makedirs(folder, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
@@ -163,11 +164,12 @@ def check_free(
     mpl_keras.checks.arguments.FileInTheWayError: `output` must be free, \
 unless `overwrite` is set. Received: output=/, overwrite=False
     """
+    filepath = arguments.path(argument, filepath)
     if _occupied(filepath) and not overwrite:
         raise FileInTheWayError(
             argument,
             "be free, unless {overwrite} is set",
-            os.fspath(filepath),
+            filepath,
             others={"overwrite": str(overwrite)},
         )
 
@@ -193,7 +195,7 @@ class FolderLock:
     """
 
     def __init__(self, folder: Any, argument: str = "folder"):
-        self._folder = os.fspath(folder)
+        self._folder = arguments.path(argument, folder)
         self._argument = argument
         self._lock = filelock.FileLock(
             os.path.join(self._folder, LOCK_FILE), timeout=0, thread_local=False

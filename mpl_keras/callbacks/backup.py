@@ -94,7 +94,7 @@ class Backup(FitCallback):
         minutes: float | None = None,
     ):
         super().__init__()
-        self.folder = os.fsdecode(folder)
+        self.folder = arguments.path("folder", folder)
         self.every = every
         if minutes is not None:
             arguments.number("minutes", minutes, above=0)

@@ -1,7 +1,8 @@
 """What is in a backup: values of variables, and what training they are of.
 
-A backup is a `.npz` file, whose last bytes hold the step and a SHA-256 of all
-bytes before: whatever is damaged is seen before anything is believed.
+A backup is a `.npz` file, whose last bytes hold the step, with a checksum of
+its own, and a SHA-256 of all bytes before: whatever is damaged is seen before
+anything is believed.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -20,9 +22,12 @@ _META = "meta.json"
 _NAME = re.compile(r"backup-([0-9]{12}|[1-9][0-9]{12,17})\.npz")
 _HALF = re.compile(_NAME.pattern + r"\.half")
 # What a file of ours ends with, as the comment of its zip archive.
-_END = re.compile(rb"mpl_keras backup step=([0-9]{18}) sha256=([0-9a-f]{64})")
+_END = re.compile(
+    rb"mpl_keras backup step=([0-9]{18}) crc32=([0-9a-f]{8}) "
+    rb"sha256=([0-9a-f]{64})"
+)
 _DIGEST = 64
-_END_LENGTH = len("mpl_keras backup step= sha256=") + 18 + _DIGEST
+_END_LENGTH = len("mpl_keras backup step= crc32= sha256=") + 18 + 8 + _DIGEST
 _BLOCK = 2**20
 
 
@@ -94,7 +99,13 @@ def _step_of(path):
             parsed = _END.fullmatch(file.read())
     except OSError:  # too short, or not to be read
         return None
-    return parsed and int(parsed[1])
+    # Without it one flipped bit would be another step.
+    good = parsed and parsed[2] == _checksum(parsed[1])
+    return int(parsed[1]) if good else None
+
+
+def _checksum(digits):
+    return b"%08x" % zlib.crc32(digits)
 
 
 def fingerprint(model, dataset, steps_per_epoch) -> dict[str, Any]:
@@ -205,8 +216,11 @@ def write(file, arrays, meta: str, step: int) -> None:
     np.savez(file, **parts)
     with zipfile.ZipFile(file, "a") as archive:
         empty = "0" * _DIGEST
-        text = f"mpl_keras backup step={step:018} sha256={empty}"
-        archive.comment = text.encode()
+        digits = f"{step:018}"
+        checksum = _checksum(digits.encode()).decode()
+        archive.comment = (
+            f"mpl_keras backup step={digits} crc32={checksum} sha256={empty}"
+        ).encode()
     size = file.seek(0, os.SEEK_END) - _DIGEST
     digest = _digest(file, size)
     file.seek(size)
@@ -252,7 +266,7 @@ def _check_whole(file):
         raise DamagedBackupError(
             f"of its {size:,} bytes the last ones are not a backup's end"
         )
-    if _digest(file, size - _DIGEST) != parsed[2]:
+    if _digest(file, size - _DIGEST) != parsed[3]:
         raise DamagedBackupError("its SHA-256 is not that of what it holds")
 
 

@@ -1,6 +1,5 @@
 """A training in TensorBoard: numbers, pictures, and what it was set to."""
 
-import os
 import time
 import warnings
 from collections.abc import Mapping
@@ -107,7 +106,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
     ):
         keras_arguments.setdefault("write_graph", False)
         # Keras's own numbers would be over batches of this process.
-        super().__init__(os.fspath(log_dir), **keras_arguments)
+        super().__init__(arguments.path("log_dir", log_dir), **keras_arguments)
         self._keras_too = any(
             keras_arguments.get(name)
             for name in (

@@ -7,6 +7,7 @@ the three apart, so that a command can show it with the name of its own flag.
 import contextlib
 import math
 import numbers
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -171,6 +172,28 @@ def choice(name: str, value: Any, choices) -> None:
     if value not in choices:
         near = names.did_you_mean(value, choices)
         raise ArgumentError(name, f"be one of {choices}{near}", repr(value))
+
+
+def path(name: str, value: Any) -> str:
+    """Returns a path as text, or raises if no system could have such a one.
+
+    Args:
+        name: The argument.
+        value: Text, bytes, or a `pathlib.Path`.
+
+    Example:
+    >>> path("folder", "results")
+    'results'
+    """
+    try:
+        text = os.fsdecode(value)
+    except TypeError:
+        raise ArgumentError(name, "be a path", repr(value)) from None
+    if "\0" in text:
+        raise ArgumentError(
+            name, "be a path, in which no character is a null", repr(text)
+        )
+    return text
 
 
 @contextlib.contextmanager

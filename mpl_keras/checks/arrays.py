@@ -31,6 +31,7 @@ def labels(y: Any, num_classes: int, argument: str = "y") -> np.ndarray:
     >>> labels([[2], [0]], num_classes=3)
     array([2, 0])
     """
+    _check_known(y, argument)
     y = np.asarray(y)
     whole = np.issubdtype(y.dtype, np.integer)
     if whole and y.ndim == 2 and y.shape[1] == 1:
@@ -48,6 +49,44 @@ def labels(y: Any, num_classes: int, argument: str = "y") -> np.ndarray:
             f"1. Received: {problem}"
         )
     return y
+
+
+def missing(y: Any) -> np.ndarray:
+    """The rows in which a label is None, NaN or masked.
+
+    Args:
+        y: Labels of any form, the first axis the examples.
+
+    Example:
+    >>> missing([0, None, 1, float("nan")])
+    array([1, 3])
+    """
+    masked = np.ma.getmaskarray(y) if np.ma.isMaskedArray(y) else False
+    y = np.asarray(y)
+    if y.dtype == object:
+        gone = np.array([v is None or _is_nan(v) for v in y.ravel()], bool)
+        gone = gone.reshape(y.shape)
+    else:
+        gone = y != y
+    gone = np.atleast_1d(gone | masked)
+    return np.flatnonzero(gone.reshape(len(gone), -1).any(axis=1))
+
+
+def _is_nan(value):
+    return isinstance(value, (float, np.floating)) and value != value
+
+
+def _check_known(y, argument):
+    """Raises where a class is missing; rows have words of their own."""
+    gone = missing(y)
+    if len(gone) and (np.ndim(y) != 2 or np.ma.isMaskedArray(y)):
+        raise ArgumentError(
+            argument,
+            "be the class of each example: leave out the examples whose class "
+            "is not known",
+            f"{len(gone)} of {len(y)} missing",
+            note=f", the first in row {gone[0]}",
+        )
 
 
 def class_ids(y: np.ndarray) -> np.ndarray:
@@ -69,6 +108,7 @@ def finite(x: Any, argument: str) -> None:
     for path, leaf in keras.tree.flatten_with_path(x):
         if reads_by_number(leaf):
             continue  # not read before it is needed
+        _check_unmasked(leaf, _name(argument, path))
         leaf = np.asarray(leaf)
         if not _is_float(leaf):
             continue
@@ -101,6 +141,7 @@ def arrays(x: Any, argument: str) -> Any:
     """
     for path, leaf in keras.tree.flatten_with_path(x):
         _check_read(leaf, _name(argument, path))
+        _check_unmasked(leaf, _name(argument, path))
     x = keras.tree.lists_to_tuples(keras.tree.map_structure(_array, x))
     sizes = {}
     for path, leaf in keras.tree.flatten_with_path(x):
@@ -112,6 +153,7 @@ def arrays(x: Any, argument: str) -> Any:
                 f"be an array, its first axis the examples ({hint})",
                 received,
             )
+        _check_dtype(leaf.dtype, name)
         sizes[name] = leaf.shape[0]
     if len(set(sizes.values())) != 1 or 0 in sizes.values():
         raise ValueError(
@@ -119,6 +161,67 @@ def arrays(x: Any, argument: str) -> Any:
             f"every array. Received: numbers of examples {sizes}"
         )
     return x
+
+
+def _check_unmasked(leaf, name):
+    """Raises for an array whose masked values numpy would show again."""
+    if np.ma.isMaskedArray(leaf) and np.ma.getmaskarray(leaf).any():
+        count = int(np.ma.getmaskarray(leaf).sum())
+        raise ArgumentError(
+            name,
+            "be an array without masked values: fill them, as by "
+            "`x.filled(0)`, or leave these examples out",
+            f"a masked array, {count} of {leaf.size} values masked",
+        )
+
+
+def check_leaf(leaf: Any, name: str) -> None:
+    """Raises for what no network takes, but for its shape.
+
+    Args:
+        leaf: An array, a tensor, or its specification.
+        name: What an error calls it.
+
+    Raises:
+        ArgumentError: It is no array, holds objects, or is of a dtype that
+            TensorFlow does not have; or values are masked.
+
+    Example:
+    >>> check_leaf(np.zeros((2, 3)), "x")
+    """
+    if not hasattr(leaf, "dtype"):
+        received = type(leaf).__name__
+        raise ArgumentError(
+            name, "be an array or a tensor (call np.asarray)", received
+        )
+    if getattr(leaf.dtype, "kind", "") == "O":
+        hint, received = _no_array(leaf)
+        raise ArgumentError(name, f"be an array ({hint})", received)
+    _check_unmasked(leaf, name)
+    if not isinstance(leaf.dtype, str):  # as a symbolic tensor's
+        _check_dtype(leaf.dtype, name)
+
+
+def _check_dtype(dtype, name):
+    """Raises for what no network takes."""
+    hint = "`x.astype('float32')`"
+    try:
+        fine = not tf.as_dtype(dtype).is_complex
+    except TypeError:
+        fine = False
+    kind = getattr(dtype, "kind", "")
+    if not fine or kind == "S":
+        if kind == "c":
+            hint = "`np.stack([x.real, x.imag], axis=-1)`"
+        elif kind == "S":
+            hint = "text: `np.char.decode(x, 'utf-8')`; pictures: decode them"
+        elif kind == "M":
+            hint = "dates as numbers, such as days since the first one"
+        raise ArgumentError(
+            name,
+            f"hold numbers that a network takes, or text ({hint})",
+            f"an array of dtype {dtype}",
+        )
 
 
 def num_examples(x: Any) -> int:

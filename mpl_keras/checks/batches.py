@@ -1,5 +1,7 @@
 """What a training batch must be, as far as names and shapes tell."""
 
+import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -141,6 +143,53 @@ def _is_read(x):
     kinds = {kind.__module__.split(".")[0] for kind in type(x).__mro__}
     loads = hasattr(x, "batch_sampler")
     return bool(kinds & {"datasets", "torch"}) and not loads
+
+
+def check_labeled(data: Any, argument: str) -> None:
+    """Raises if data to evaluate on are seen to have no labels.
+
+    Args:
+        data: `(x, y)`, `(x, y, sample_weight)`, or what gives batches of such.
+        argument: The name by which an error calls it.
+
+    Raises:
+        ArgumentError: They are neither.
+
+    Example:
+    >>> check_labeled((np.zeros((4, 2)), np.zeros(4, int)), "validation_data")
+    >>> check_labeled(np.zeros((4, 2)), "validation_data")
+    Traceback (most recent call last):
+    ...
+    mpl_keras.checks.arguments.ArgumentError: `validation_data` must be \
+examples and their labels, `(x, y)` or `(x, y, sample_weight)`, or a dataset \
+of such. Received: validation_data=ndarray
+    """
+    tupled = isinstance(data, (tuple, list))
+    plain = isinstance(data, (dict, str, bytes)) or np.isscalar(data)
+    array = hasattr(data, "shape") or hasattr(data, "to_numpy")
+    once = isinstance(data, Iterator) and not inspect.isgenerator(data)
+    if plain or array or once or (tupled and len(data) not in (2, 3)):
+        received = type(data).__name__
+        received += f" of {len(data)}" if tupled else ""
+        raise ArgumentError(
+            argument,
+            "be examples and their labels, `(x, y)` or `(x, y, "
+            "sample_weight)`, or a dataset of such",
+            received,
+        )
+
+
+def is_structure(x: Any) -> bool:
+    """Whether it is arrays, tensors or their specifications, or lists of them.
+
+    Example:
+    >>> is_structure({"a": np.zeros(3)}), is_structure(iter([1]))
+    (True, False)
+    """
+    return all(
+        hasattr(leaf, "shape") or np.isscalar(leaf)
+        for leaf in keras.tree.flatten(x)
+    )
 
 
 def _is_data(x):

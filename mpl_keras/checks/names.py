@@ -51,10 +51,10 @@ def told_apart(*texts: str) -> list[str]:
     >>> told_apart("caf\xe9", "cafe\u0301", "tea")
     ['caf\\xe9', 'cafe\\u0301', 'tea']
     """
-    alike = _alike(texts)
+    same = alike(texts)
     return [
         printable(text).encode("ascii", "backslashreplace").decode()
-        if text in alike
+        if text in same
         else printable(text)
         for text in texts
     ]
@@ -72,13 +72,18 @@ def quoted(names: Iterable[str], beside: Iterable[str] = ()) -> str:
     ['a\nb', 'caf\xe9']
     """
     names = list(names)
-    alike = _alike([*names, *beside])
-    parts = [ascii(name) if name in alike else repr(name) for name in names]
+    same = alike([*names, *beside])
+    parts = [ascii(name) if name in same else repr(name) for name in names]
     return f"[{', '.join(parts)}]"
 
 
-def _alike(texts):
-    """Those of which another one looks the same."""
+def alike(texts: Iterable[str]) -> set[str]:
+    r"""Those of which another one looks the same.
+
+    Example:
+    >>> sorted(alike(["\uff21", "A", "tea"])) == ["A", "\uff21"]
+    True
+    """
     forms = {}
     for text in set(texts):
         form = unicodedata.normalize("NFKC", text)

@@ -9,6 +9,7 @@ import functools
 import inspect
 import math
 import re
+import sys
 import types
 import zlib
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,8 @@ import keras
 import numpy as np
 
 # Names of layers and the like count up in a process.
+_BYTECODE = "checksum of the code"
+_LIBRARIES = ("builtins", "keras", "mpl_keras", "tensorflow")
 _COUNTED = re.compile(r"_\d+$")
 _UNSETTLED = (
     "name",
@@ -84,8 +87,9 @@ def nameless(value: Any) -> Any:
 def described(value: Any) -> Any:
     """What an object was made with, as JSON, the same in every process.
 
-    Of functions: their constants, defaults, and what they take from around
-    them. Variables are state, and only their form is told.
+    Of functions: their constants, defaults, what they take from around them,
+    and a checksum of what they do; the same of the methods of users' classes.
+    Variables by their values: where one is found, nothing else keeps it.
 
     Args:
         value: Anything: a view, a metric, a schedule.
@@ -136,12 +140,17 @@ def _array(value, within):
 
 
 def _tensor(value, within):
-    """What TensorFlow holds: values of what cannot change, else its form."""
+    """What TensorFlow holds: values, where there are some, else its form."""
     known = {"class": type(value).__name__}
     if hasattr(value, "shape"):
         known["shape"] = str(value.shape)
-    if hasattr(value, "numpy") and not hasattr(value, "assign"):
-        return _array(np.asarray(value.numpy()), within)
+    if hasattr(value, "python_function"):  # `tf.function` around another
+        return _described(value.python_function, within)
+    if hasattr(value, "numpy"):
+        try:
+            return _array(np.asarray(value.numpy()), within)
+        except Exception:  # in a graph, or a strategy's
+            return known
     if known["class"] == "DType":
         return value.name
     return known
@@ -182,9 +191,10 @@ def _function(value, within):
     around = dict(zip(code.co_freevars, cells, strict=True))
     for name in sorted(_names(code)):
         other = value.__globals__.get(name)
-        own = getattr(other, "__module__", None) == value.__module__
-        if inspect.isfunction(other) and not own:
-            continue
+        if inspect.isfunction(other):
+            same = other.__module__ == value.__module__
+            if not same and not _is_users(other.__code__, other.__module__):
+                continue
         if other is not None and not isinstance(other, _BY_NAME):
             around[name] = other
     return {
@@ -194,7 +204,47 @@ def _function(value, within):
             [value.__defaults__, value.__kwdefaults__], within
         ),
         "around": _described(around, within),
+        **_bytecode([code], value.__module__),
     }
+
+
+def _bytecode(codes, module):
+    """A checksum of what functions do, by the version of Python.
+
+    Of users' own: those of libraries change with these, and tell nothing.
+    """
+    if not all(_is_users(code, module) for code in codes):
+        return {}
+    done = [
+        (part.co_code, part.co_names) for code in codes for part in _codes(code)
+    ]
+    python = ".".join(map(str, sys.version_info[:2]))
+    return {_BYTECODE: [python, f"{zlib.crc32(repr(done).encode()):08x}"]}
+
+
+def _is_users(code, module):
+    """Whether code is of no library."""
+    folders = set(re.split(r"[\\/]", code.co_filename))
+    top = str(module).split(".")[0]
+    installed = {"site-packages", "dist-packages"} & folders
+    return not (
+        installed or top in _LIBRARIES or top in sys.stdlib_module_names
+    )
+
+
+def _of_class(kind):
+    """A checksum of the methods of a user's class, and of its bases."""
+    known = []
+    for one in kind.__mro__:
+        methods = [
+            getattr(method, "__func__", method)
+            for name, method in vars(one).items()
+            if name in ("__call__", "__init__") or not name.startswith("__")
+        ]
+        codes = [m.__code__ for m in methods if inspect.isfunction(m)]
+        if codes:
+            known += _bytecode(codes, one.__module__).values()
+    return {_BYTECODE: known} if known else {}
 
 
 def _of_cell(cell):
@@ -265,7 +315,7 @@ def _configured(value, within):
             for name, part in _plain_attributes(value).items()
             if name not in _of_keras()
         }
-    return known
+    return known | _of_class(type(value))
 
 
 def _plain_attributes(value):
@@ -297,7 +347,7 @@ def _object(value, within):
     known = {"class": type(value).__name__}
     for name, part in _attributes(value):
         known[name] = _described(part, within)
-    return known
+    return known | _of_class(type(value))
 
 
 def _attributes(value) -> Iterable[tuple[str, Any]]:
@@ -326,9 +376,10 @@ def differences(was: Any, now: Any, place: str = "") -> list[str]:
     >>> differences({"a": {"b": [1, 2]}}, {"a": {"b": [1, 3]}}, "views")
     ['views was other: a.b[1] was 2, is 3']
     """
-    if was == now:
+    found = next(_leaves(was, now, ""), None)
+    if was == now or found is None:
         return []
-    where, one, other = next(_leaves(was, now, ""))
+    where, one, other = found
     if where:
         place += f" was other: {where}"
     return [f"{place} was {_short(one)}, is {_short(other)}".strip()]
@@ -339,6 +390,8 @@ def _leaves(was, now, place):
     if isinstance(was, dict) and isinstance(now, dict):
         for name in was | now:
             pair = was.get(name), now.get(name)
+            if name == _BYTECODE and _of_other_python(*pair):
+                continue
             if pair[0] != pair[1]:
                 yield from _leaves(*pair, f"{place}.{name}".lstrip("."))
         return
@@ -348,6 +401,15 @@ def _leaves(was, now, place):
                 yield from _leaves(*pair, f"{place}[{number}]")
         return
     yield place, was, now
+
+
+def _of_other_python(was, now):
+    """Whether two checksums of code are of two versions of Python."""
+    versions = [
+        {text for text in keras.tree.flatten(one) if "." in str(text)}
+        for one in (was, now)
+    ]
+    return all(versions) and versions[0] != versions[1]
 
 
 def _short(value):

@@ -1,10 +1,12 @@
 """Which program is meant."""
 
 import importlib
+import signal
 import sys
 from collections.abc import Sequence
 
 from mpl_keras.checks import names
+from mpl_keras.commands import quiet_start
 
 PROGRAMS = {
     "train": "Trains a classifier on a folder of pictures or a data set.",
@@ -23,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: Its own name and the arguments, as `sys.argv`, by default that.
 
     Raises:
-        SystemExit: At the end of a program, where something is wrong, or for
-            `--help`.
+        SystemExit: At the end of a program, where something is wrong, for
+            `--help`, or with code 130 after Ctrl-C.
     """
     _, *arguments = sys.argv if argv is None else argv
     name = arguments[0] if arguments else "--help"
@@ -39,8 +41,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(2)
-    module = importlib.import_module(f"mpl_keras.commands.{name}")
-    module.COMMAND.run(arguments[1:])
+    try:
+        quiet_start.begin()
+        module = importlib.import_module(f"mpl_keras.commands.{name}")
+        module.COMMAND.run(arguments[1:])
+    except KeyboardInterrupt:
+        print(f"\nmpl-keras {name}: stopped.", file=sys.stderr, flush=True)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _overview():

@@ -1,6 +1,7 @@
 """How a program starts: quietly, and fast on a processor."""
 
 import os
+import signal
 import sys
 import tempfile
 
@@ -11,6 +12,32 @@ def is_program() -> bool:
     if "-m" in given[:-1]:
         return given[given.index("-m") + 1] == "mpl_keras"
     return os.path.basename(sys.argv[0] or "") in ("mpl-keras", "mpl-keras.exe")
+
+
+def leave_quietly() -> None:
+    """Lets Ctrl-C end the program with a sentence while it is imported.
+
+    `main` takes over with `begin`.
+    """
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return  # as of a job in the background
+    terminal = os.dup(2)  # `quietly` puts another file in its place
+
+    def leave(number, frame):
+        os.write(terminal, b"\nmpl-keras: stopped before it began.\n")
+        os._exit(128 + signal.SIGINT)
+
+    _leave.append(leave)
+    signal.signal(signal.SIGINT, leave)
+
+
+_leave = []
+
+
+def begin() -> None:
+    """From here on Ctrl-C is an exception again, which programs handle."""
+    if signal.getsignal(signal.SIGINT) in _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def quietly() -> None:

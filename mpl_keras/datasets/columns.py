@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mpl_keras.checks import names as check_names
 from mpl_keras.datasets import signs
 
 # One-hot columns of names or keys would fill the memory, and teach nothing.
@@ -221,8 +222,13 @@ def repetitions(names: Iterable[Hashable]) -> list:
     return [name for name, count in counts.items() if count > 1]
 
 
-def quoted(values: Iterable, most: int = 8) -> str:
-    """The first of some values, for an error.
+def quoted(values: Iterable, most: int = 8, beside: Iterable = ()) -> str:
+    """The first of some values, for an error; texts that look alike in ASCII.
+
+    Args:
+        values: The values.
+        most: How many are shown.
+        beside: Others in the same error.
 
     Example:
     >>> quoted(range(5), most=2)
@@ -234,7 +240,13 @@ def quoted(values: Iterable, most: int = 8) -> str:
     except TypeError:
         pass  # of several types: as they came
     more = f", ... ({len(values)} in all)" if len(values) > most else ""
-    return ", ".join(repr(value) for value in values[:most]) + more
+    texts = [v for v in [*values, *beside] if isinstance(v, str)]
+    same = check_names.alike(texts)
+    shown = [
+        ascii(v) if isinstance(v, str) and v in same else repr(v)
+        for v in values[:most]
+    ]
+    return ", ".join(shown) + more
 
 
 class _Cells:
@@ -329,10 +341,13 @@ def _categories(cells, i, missing) -> _Column:
     """What a column of text or categories is."""
     name, kind = cells.names[i], cells.kinds[i]
     if kind != "categories":
+        hint = ""
+        if kind == "categories mixed with numbers":
+            hint = signs.beside_numbers(cells.known(i))
         raise ValueError(
             "`features` must name columns of numbers, booleans, text or "
             f"categories. Received: {kind or 'no value at all'} in column "
-            f"{name!r}"
+            f"{name!r}{hint}"
         )
     declared = cells.declared[i]
     if declared is None:
@@ -348,6 +363,8 @@ def _categories(cells, i, missing) -> _Column:
         )
     if declared is None:
         signs.check_texts(texts, name, missing)
+    else:
+        signs.check_declared(cells.known(i), name, missing)
     return _Column(name, kind, tuple(values))
 
 
@@ -432,8 +449,8 @@ def _one_hot(raw, cells, i, known: _Column, argument) -> None:
         raise ValueError(
             f"`{argument}` must have the categories of the training frame, "
             "whose dtype can declare more of them than its rows have. "
-            f"Received: {quoted(unknown)} in column {known.name!r}, not among "
-            f"{quoted(place)}"
+            f"Received: {quoted(unknown, beside=place)} in column "
+            f"{known.name!r}, not among {quoted(place, beside=unknown)}"
         )
     raw[rows, [place[value] for value in values]] = 1.0
 

@@ -106,12 +106,12 @@ Received: path=/pictures
     if channels is not None:
         arguments.choice("channels", channels, (1, 3))
     arguments.integer("max_pixels", max_pixels, 1)
-    path = os.path.abspath(os.fsdecode(path))
+    path = os.path.abspath(arguments.path("path", path))
     if labels is None:
         entries, problems, classes = folder_files.find(path)
         place = f"{path}/labeled"
     else:
-        place = os.fsdecode(labels)
+        place = arguments.path("labels", labels)
         if not os.path.exists(place):
             place = os.path.join(path, place)
         entries, problems, classes = folder_files.find_listed(path, place)

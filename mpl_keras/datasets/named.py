@@ -50,9 +50,8 @@ def images(
     dtype('uint8')
     """
     common = {"num_labeled": num_labeled, **options}
+    limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     if os.path.isdir(name):
-        if max_pixels is not None:
-            common["max_pixels"] = max_pixels
         return from_folder(
             name,
             labels=labels,
@@ -60,6 +59,7 @@ def images(
             unreadable=unreadable,
             verbose=verbose,
             **common,
+            **limit,
         )
     if labels is not None:
         raise ArgumentError(
@@ -80,6 +80,7 @@ def images(
             data_dir=data_dir,
             download=download,
             **common,
+            **limit,
         )
     except UnknownDatasetError as error:
         near = difflib.get_close_matches(

@@ -45,7 +45,7 @@ def load_folder(
     """
     arguments.integer("count", count, 1)
     arguments.integer("size", size, 1)
-    folder = os.fspath(folder)
+    folder = arguments.path("folder", folder)
     if not os.path.isdir(folder):
         raise MissingFileError("folder", "be a folder", folder)
     paths = [

@@ -134,10 +134,10 @@ def from_arrays(
     >>> from_arrays(x[:2], [0, 1], x[2:])
     SemiSupervisedData(labeled=2, unlabeled=100, classes=2)
     """
-    y = np.asarray(y_labeled)
-    if not y.shape:
+    if not np.shape(y_labeled):
         arrays.arrays(y_labeled, "y_labeled")
-    _check_known(y, "y_labeled")
+    _check_known(y_labeled, "y_labeled")
+    y = np.asarray(y_labeled)
     num_classes, class_names = _classes(y, num_classes, class_names)
     x, y = arrays.pair(x_labeled, y, num_classes, "x_labeled", "y_labeled")
     _check_every_class(y, num_classes)
@@ -192,8 +192,7 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
 
 def _check_known(y, argument):
     """Raises where a label is NaN."""
-    gone = np.isnan(y) if np.issubdtype(y.dtype, np.floating) else y != y
-    gone = np.flatnonzero(np.atleast_1d(gone).reshape(len(y), -1).any(axis=1))
+    gone = arrays.missing(y)
     if len(gone):
         raise ArgumentError(
             argument,

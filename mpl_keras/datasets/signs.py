@@ -7,12 +7,14 @@ numbers makes text of them all: what reads so is not taken without a word.
 import collections
 import math
 import re
+import unicodedata
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
 
 _SIGNS = {
@@ -67,8 +69,16 @@ def is_sign(value: Any, among: Iterable = ()) -> bool:
     """
     if not isinstance(value, str):
         return False
-    text = value.strip().casefold()
+    text = _form(value).strip()
     return text in _SIGNS and not (text == "-" and "+" in among)
+
+
+def _form(text):
+    """A text as it is read: one form of accents, widths, and of no width."""
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(c for c in text if unicodedata.category(c) != "Cf")
+    # Folding can compose anew.
+    return unicodedata.normalize("NFKC", text.casefold())
 
 
 def as_number(text: Any) -> float | None:
@@ -145,8 +155,9 @@ def check_classes(
         raise ArgumentError(
             "target",
             "name a column of classes that differ in more than case and "
-            f"blanks; make them one first, as by `frame[{column!r}]"
-            ".str.strip().str.lower()`, or declare them, by "
+            "blanks, or the form of accents; make them one first, as by "
+            f"`frame[{column!r}].str.normalize('NFKC').str.strip()"
+            ".str.lower()`, or declare them, by "
             '`.astype("category")`',
             repr(column),
             note=f", which holds {_listed(alike)}",
@@ -162,11 +173,11 @@ def _looks_unlabeled(values):
 
 
 def _alike(values):
-    """Values that are the same but for case and blanks."""
+    """Values that are the same but for case, blanks and forms of accents."""
     groups = collections.defaultdict(list)
     for value in values:
         if isinstance(value, str):
-            groups["".join(value.split()).casefold()].append(value)
+            groups["".join(_form(value).split())].append(value)
     return [v for same in groups.values() if len(same) > 1 for v in same]
 
 
@@ -222,6 +233,40 @@ def check_texts(
         _warn(odd, found, column)
 
 
+def check_declared(
+    values: Sequence, column: Hashable, signs: tuple | None
+) -> None:
+    """Warns where a declared category looks like a missing value.
+
+    Args:
+        values: Those of all rows where there is one.
+        column: Its name.
+        signs: What the caller has named as missing, or None.
+    """
+    if signs is None:
+        found = collections.Counter(values)
+        _warn_of_signs({v for v in found if is_sign(v, found)}, found, column)
+
+
+def beside_numbers(values: Sequence) -> str:
+    """What to say of signs in a column of numbers, or nothing.
+
+    Example:
+    >>> beside_numbers([1.0, "?"])
+    ", which holds '?' 1 times; missing=('?',) says that it is missing"
+    >>> beside_numbers([1.0, "red"])
+    ''
+    """
+    texts = collections.Counter(v for v in values if isinstance(v, str))
+    if not all(is_sign(text) for text in texts):
+        return ""
+    counts = ", ".join(f"{v!r} {texts[v]:,} times" for v in sorted(texts))
+    return (
+        f", which holds {counts}; missing={tuple(sorted(texts))!r} says that "
+        "it is missing"
+    )
+
+
 def _reads_as_number(text):
     return bool(_NUMBER.fullmatch(text.strip()))
 
@@ -245,23 +290,28 @@ def _no_categories(column, found, must, came):
 
 def _warn(odd, found, column):
     """Says what is taken as a category, and may be none."""
+    _warn_of_signs(odd, found, column)
+    alike = _alike(found)
+    if alike:
+        warnings.warn(
+            f"The column {column!r} holds {_listed(alike)}, which differ in "
+            "case, blanks and the form of accents alone, and are taken as "
+            "several categories.",
+            stacklevel=8,
+        )
+
+
+def _warn_of_signs(odd, found, column):
     if odd:
         counts = ", ".join(f"{v!r} {found[v]:,} times" for v in sorted(odd))
         warnings.warn(
             f"The column {column!r} holds {counts}, which is taken as a "
             "category. If it says that a value is missing, pass "
             f"missing={tuple(sorted(odd))!r}; missing=() says that it is one.",
-            stacklevel=8,
-        )
-    alike = _alike(found)
-    if alike:
-        warnings.warn(
-            f"The column {column!r} holds {_listed(alike)}, which differ in "
-            "case and blanks alone, and are taken as several categories.",
-            stacklevel=8,
+            stacklevel=9,
         )
 
 
 def _listed(values, most=4):
     more = f", ... ({len(values)} in all)" if len(values) > most else ""
-    return ", ".join(repr(value) for value in values[:most]) + more
+    return names.quoted(values[:most])[1:-1] + more

@@ -307,12 +307,12 @@ def _class_ids(column, classes, argument, missing) -> np.ndarray:
     values = [] if gone else _target_values(column, argument)
     unknown = set(values) - set(classes)
     if gone or unknown:
-        came = f"classes {columns.quoted(unknown)}"
+        came = f"classes {columns.quoted(unknown, beside=classes)}"
         came = f"{gone} missing" if gone else came
         raise ValueError(
             f"`{argument}` must have in every row a class that labeled rows "
-            f"of `frame` have: {columns.quoted(classes)}. Received: {came} in "
-            f"column {column.name!r}"
+            f"of `frame` have: {columns.quoted(classes, beside=unknown)}. "
+            f"Received: {came} in column {column.name!r}"
         )
     return _places(values, classes)
 

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
-from mpl_keras.checks import settings
+from mpl_keras.checks import arguments, settings
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import (
     image_files,
@@ -16,7 +16,8 @@ from mpl_keras.datasets import (
     sources,
     splits,
 )
-from mpl_keras.images import reading
+from mpl_keras.images import decoding, reading
+from mpl_keras.images.reading import MAX_PIXELS
 
 # What is unlabeled beside the training images.
 _EXTRA_SPLITS = {"svhn_cropped": "extra", "stl10": "unlabelled"}
@@ -54,6 +55,7 @@ def from_tfds(
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
     views: augment.Views | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> semi_supervised_data.SemiSupervisedData:
     """Images of TensorFlow Datasets, which are read when they are needed.
 
@@ -84,6 +86,8 @@ def from_tfds(
         balanced: See `splits.split_labeled`.
         views: By default `augment.default_views`, but `augment.cifar_views` of
             CIFAR.
+        max_pixels: How many a picture may have, where they are of many sizes;
+            one that has more ends the training, and is not decoded.
 
     Returns:
         Data whose images are uint8 in [0, 255], [N, height, width, channels];
@@ -103,6 +107,9 @@ def from_tfds(
     mpl_keras.datasets.tfds.UnknownDatasetError: `name` must be a data set \
 of TensorFlow Datasets, such as ...
     """
+    arguments.integer("max_pixels", max_pixels, 1)
+    if data_dir is not None:
+        data_dir = arguments.path("data_dir", data_dir)
     builder = _prepared(name, data_dir, download)
     key, classes = _keys(builder)
     if unlabeled_name == "default":
@@ -120,10 +127,12 @@ of TensorFlow Datasets, such as ...
         labeled_in_unlabeled=labeled_in_unlabeled,
         balanced=balanced,
     )
-    form = _form(builder.info.features[key], image_size)
+    feature = builder.info.features[key]
+    form = _form(feature, image_size)
 
     def source(files):
-        return _RecordImages(records.Records(files), key, *form)
+        limit = None if _native(feature) else max_pixels
+        return _RecordImages(records.Records(files), key, *form, limit)
 
     truth = y[split.unlabeled]
     if unlabeled_name is not None:
@@ -169,10 +178,11 @@ of TensorFlow Datasets, such as ...
 class _RecordImages(sources.Source):
     """Images out of records of TensorFlow Datasets."""
 
-    def __init__(self, reader, key, shape, view_shape):
+    def __init__(self, reader, key, shape, view_shape, max_pixels):
         super().__init__((len(reader), *shape), tf.uint8, view_shape)
         self._records = reader
         self._key = key
+        self._max_pixels = max_pixels
 
     def checksum(self, numbers=None):
         """Of the records as they are; of some of very many."""
@@ -194,7 +204,11 @@ class _RecordImages(sources.Source):
         )
 
         def load(contents):
-            image = reading.decode(contents, False, channels)
+            check = None
+            if self._max_pixels is not None:
+                check = decoding.check_size(contents, self._max_pixels)
+            with tf.control_dependencies([] if check is None else [check]):
+                image = reading.decode(contents, False, channels)
             return reading.cover(image, height, width)
 
         spec = tf.TensorSpec((height, width, channels), tf.uint8)
@@ -362,10 +376,15 @@ def _is_labeled(builder, split, classes):
 
 def _form(feature, image_size):
     """Shape to which images are brought, and that of views of them."""
-    height, width, channels = feature.shape
-    native = None if None in (height, width) else (height, width)
+    channels, native = feature.shape[-1], _native(feature)
     size = image_size or native or _DEFAULT_SIZE
     return image_files.forms(size, native, channels or 3)
+
+
+def _native(feature):
+    """The one size of all images, or None."""
+    size = tuple(feature.shape[:2])
+    return None if None in size else size
 
 
 def _default_views(name, unlabeled):

@@ -1,5 +1,7 @@
 """All that a step of training reads and writes."""
 
+from typing import Any
+
 import keras
 
 from mpl_keras.distribute.workers import num_workers
@@ -36,6 +38,19 @@ def leave_out_of_decay(optimizer, numbers) -> None:
     keys = {optimizer._var_key(variables[number]) for number in numbers}
     optimizer._exclude_from_weight_decay = keys
     optimizer._exclude_from_weight_decay_cache = {}
+
+
+def rate_schedule(optimizer) -> Any:
+    """An optimizer's schedule of its learning rate; None if it has none.
+
+    Example:
+    >>> schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    >>> rate_schedule(keras.optimizers.SGD(schedule)) is schedule
+    True
+    """
+    kind = keras.optimizers.schedules.LearningRateSchedule
+    schedule = getattr(optimizer, "_learning_rate", None)
+    return schedule if isinstance(schedule, kind) else None
 
 
 def layers_of(network: keras.Model) -> list[keras.layers.Layer]:

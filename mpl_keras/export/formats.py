@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import tempfile
 import warnings
 import zipfile
@@ -60,7 +59,7 @@ for format='litert'. Received: filepath=student.onnx
     """
     arguments.choice("format", format, FORMATS)
     end, packages = _FORMATS[format]
-    filepath = os.fspath(filepath)
+    filepath = arguments.path("filepath", filepath)
     known = [end for end, _ in _FORMATS.values() if end]
     if end and not filepath.endswith(end):
         raise ArgumentError(

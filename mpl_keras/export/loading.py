@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export import runtimes
 from mpl_keras.export.table_classifier import TableClassifier
@@ -150,7 +151,7 @@ def load(path: Any) -> Classifier | TableClassifier:
     mpl_keras.checks.arguments.MissingFileError: `path` must be an exported \
 classifier. Received: path=student.onnx, which does not exist
     """
-    path = os.fspath(path)
+    path = arguments.path("path", path)
     if not os.path.exists(path):
         raise MissingFileError(
             "path",

@@ -109,7 +109,8 @@ def write_predictions(
     mpl_keras.checks.arguments.MissingFileError: `folder` must be a folder or \
 an image. Received: folder=nowhere
     """
-    folder, filepath = os.fspath(folder), os.fspath(filepath)
+    folder = arguments.path("folder", folder)
+    filepath = arguments.path("filepath", filepath)
     arguments.integer("batch_size", batch_size, 1)
     if max_pixels is not None:
         arguments.integer("max_pixels", max_pixels, 1)

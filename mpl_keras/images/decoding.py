@@ -5,6 +5,8 @@ trained, where Pillow decodes what TensorFlow alone would show otherwise: what
 is transparent is on white, and pictures of a phone stand upright.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
 from mpl_keras.images.reading import JPEG, MAX_PIXELS, PNG
@@ -76,6 +78,62 @@ def _after(check):
     return tf.control_dependencies([] if check is None else [check])
 
 
+def check_size(contents: tf.Tensor, max_pixels: int) -> Any:
+    """An assertion about the pixels of a PNG or JPEG file, none decoded.
+
+    Args:
+        contents: All bytes of the file, a string scalar.
+        max_pixels: How many the picture may have.
+
+    Returns:
+        What is to be waited for, in a graph; None eagerly.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When it runs: there are more.
+
+    Example:
+    >>> png = tf.io.encode_png(tf.zeros([4, 5, 3], tf.uint8))
+    >>> check_size(png, max_pixels=20)
+    """
+
+    def of_png():
+        return tf.cast(tf.stack(_png_size(contents)[:2]), tf.int64)
+
+    def of_jpeg():
+        return tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.int64)
+
+    def of_others():
+        return tf.zeros([2], tf.int64)
+
+    height, width = tf.unstack(
+        tf.case(
+            [
+                (tf.strings.substr(contents, 0, len(PNG)) == PNG, of_png),
+                (tf.strings.substr(contents, 0, len(JPEG)) == JPEG, of_jpeg),
+            ],
+            of_others,
+        )
+    )
+    return _check_pixels(height, width, max_pixels)
+
+
+def _png_size(contents):
+    """Height and width of a PNG, and the 26 numbers in which they stand."""
+    head = tf.concat(
+        [
+            _numbers(tf.strings.substr(contents, 12, 13)),
+            tf.zeros([13], "int32"),
+        ],
+        0,
+    )
+    powers = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
+    width, height = (
+        tf.reduce_sum(tf.cast(head[at : at + 4], tf.int64) * powers)
+        for at in (4, 8)
+    )
+    return height, width, head
+
+
 def _check_pixels(height, width, max_pixels):
     # In floats, which do not overflow.
     pixels = tf.cast(height, tf.float64) * tf.cast(width, tf.float64)
@@ -106,19 +164,8 @@ def _decode_jpeg(contents, channels, max_pixels):
 
 def _decode_png(contents, channels, max_pixels):
     """What is transparent, on white."""
-    head = tf.concat(
-        [
-            _numbers(tf.strings.substr(contents, 12, 13)),
-            tf.zeros([13], "int32"),
-        ],
-        0,
-    )
+    height, width, head = _png_size(contents)
     is_head = _is(head[:4], b"IHDR")
-    powers = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
-    width, height = (
-        tf.reduce_sum(tf.cast(head[at : at + 4], tf.int64) * powers)
-        for at in (4, 8)
-    )
     whole = tf.debugging.Assert(is_head, ["The PNG file is damaged."])
     with _after(whole), _after(_check_pixels(height, width, max_pixels)):
         pixels = tf.io.decode_png(contents, 4)

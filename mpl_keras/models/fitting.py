@@ -14,14 +14,15 @@ from mpl_keras import losses
 from mpl_keras.checks import arguments, arrays, batches
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.batches import VIEWS
-from mpl_keras.distribute import replica_checks, workers
+from mpl_keras.distribute import replica_checks, state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
 from mpl_keras.models import first_batch, passes
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.safeguard import Safeguard
+from mpl_keras.models.scheduled import ScheduleCheck, Scheduled
 from mpl_keras.models.step_metrics import MeanOfSome, Measuring
-from mpl_keras.networks import requirements
+from mpl_keras.networks import inputs, requirements
 
 
 class FittedModel(FollowingModel):
@@ -35,6 +36,7 @@ class FittedModel(FollowingModel):
         step: How many steps were trained, saved with the model.
         safeguard: Undoes steps that went bad, and counts them.
         measuring: What steps show, and the metrics of `compile`.
+        schedule_check: Looks at schedules before the steps that they are for.
         examples_per_step: Labeled and unlabeled examples that a step of `fit`
             trains on, where the data say how many; or None.
     """
@@ -45,6 +47,9 @@ class FittedModel(FollowingModel):
         self.safeguard = Safeguard(self.make_state)
         self._trackers = {}
         self.measuring = Measuring(self, self._trackers)
+        self.schedule_check = ScheduleCheck(
+            lambda: self.scheduled, lambda: self.run_eagerly
+        )
         self.examples_per_step = None
         self._evaluating = False
 
@@ -149,6 +154,7 @@ class FittedModel(FollowingModel):
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs["validation_data"])
         self.check_networks()
+        self._check_inputs(x)
         self.check_execution(x, kwargs.get("steps_per_epoch"))
         self.check_rates()
         if check_first_batch:
@@ -157,7 +163,10 @@ class FittedModel(FollowingModel):
         callbacks, stop = self._callbacks(kwargs)
         try:
             with workers.noticing_lost_workers(strategy):
-                x, kwargs["initial_epoch"] = self._resume(x, callbacks, kwargs)
+                x, begin = self._resume(x, callbacks, kwargs)
+                kwargs["initial_epoch"] = begin
+                steps = kwargs.get("steps_per_epoch") or 0
+                self.schedule_check.all_of((epochs - begin) * steps)
                 x = workers.distribute_batches(strategy, x)
                 return super().fit(x, y, batch_size, epochs, **kwargs)
         finally:
@@ -254,18 +263,51 @@ class FittedModel(FollowingModel):
         self.check_before_step()
         if first:
             self.check_rates()
+            self._check_inputs(x)
             if check_first_batch:
                 self._check_first_batch(x, y)
+        self.schedule_check.before(1)
         logs = super().train_on_batch(
             x, y, sample_weight, class_weight, return_dict=True
         )
         return self.over_replicas(logs, return_dict)
+
+    def _check_inputs(self, x):
+        """Raises unless all networks take the examples of the views."""
+        if isinstance(x, tf.data.Dataset):
+            x = keras.utils.unpack_x_y_sample_weight(x.element_spec)[0]
+        if not isinstance(x, dict):
+            return  # as other batches of Keras's
+        for name, network in self.trained.items():
+            try:
+                inputs.check(network, x["labeled"], "x['labeled']")
+            except ArgumentError as error:
+                must = f"{error.must} (the network is `{name}`)"
+                raise ArgumentError(
+                    error.argument, must, error.received
+                ) from error
 
     def check_rates(self) -> None:
         """Raises if an optimizer would go up the loss, as it is now."""
         for name, optimizer in self.optimizers.items():
             argument = f"{name}_optimizer".removeprefix("model_")
             requirements.check_rates(optimizer, argument)
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """What follows a schedule, and the values that it may have."""
+        found = []
+        for name, optimizer in self.optimizers.items():
+            inner = requirements.inner_optimizer(optimizer)
+            schedule = state.rate_schedule(inner)
+            if schedule is not None:
+                argument = f"{name}_optimizer".removeprefix("model_")
+                found.append(
+                    Scheduled(
+                        argument, "learning rate", schedule, inner.iterations
+                    )
+                )
+        return found
 
     def _check_first_batch(self, x, y):
         """Raises if the first batch of all is not what networks are for."""
@@ -280,6 +322,7 @@ class FittedModel(FollowingModel):
         if isinstance(x, dict):
             y = y["labeled"] if isinstance(y, dict) else y
             first_batch.check(self.trained, x["labeled"], y)
+            self.outside_changes.forget_assigned()
 
     def _prepare_metrics(self, y):
         """Makes the metrics' variables, from the labels that will come."""
@@ -309,6 +352,9 @@ class FittedModel(FollowingModel):
     def _check_validation(self, data):
         """Raises unless validation data are `(x, y)` for one network."""
         batches.refuse_views(data, "validation_data")
+        batches.check_labeled(data, "validation_data")
+        if isinstance(data, keras.utils.PyDataset):
+            data = tuple(keras.utils.unpack_x_y_sample_weight(data[0]))
         if isinstance(data, tf.data.Dataset):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
@@ -316,6 +362,7 @@ class FittedModel(FollowingModel):
         else:
             return  # Keras's other kinds of data have no common form.
         batches.check_labels(y, x, "validation_data", self.num_classes)
+        self._check_examples(x, "validation_data[0]")
         if not isinstance(data, tf.data.Dataset):
             arrays.finite(x, "validation_data[0]")
             arrays.labels(y, self.num_classes, "validation_data[1]")
@@ -346,11 +393,7 @@ class FittedModel(FollowingModel):
         The values are NaN, with a warning, if the loss is not finite, or
         nothing was measured.
         """
-        batches.refuse_views(x)
-        if x is None:
-            raise ArgumentError(
-                "x", "be examples, or a dataset of `(x, y)`", "None"
-            )
+        self._check_examples(x)
         self._check_evaluated(x, y, kwargs.get("sample_weight"))
         self._evaluating = True
         try:
@@ -359,6 +402,21 @@ class FittedModel(FollowingModel):
             self._evaluating = False
         self._warn_of_nan(result)
         return result
+
+    def _check_examples(self, x, argument="x"):
+        """Raises unless they are examples as the averaged network takes them.
+
+        What gives batches one after another is not looked into.
+        """
+        batches.refuse_views(x, argument)
+        if x is None:
+            raise ArgumentError(
+                argument, "be examples, or a dataset of `(x, y)`", "None"
+            )
+        if isinstance(x, tf.data.Dataset):
+            x = keras.utils.unpack_x_y_sample_weight(x.element_spec)[0]
+        if batches.is_structure(x):
+            inputs.check(self.outside_changes.average, x, argument)
 
     def _check_evaluated(self, x, y, sample_weight):
         """Raises unless examples and labels can be measured with."""
@@ -390,7 +448,7 @@ class FittedModel(FollowingModel):
         self, x, y=None, sample_weight=None, return_dict: bool = False
     ):
         """As `keras.Model.test_on_batch`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         self._check_evaluated(x, y, sample_weight)
         self._evaluating = True
         try:
@@ -401,12 +459,12 @@ class FittedModel(FollowingModel):
 
     def predict(self, x, *args, **kwargs):
         """As `keras.Model.predict`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         return super().predict(x, *args, **kwargs)
 
     def predict_on_batch(self, x):
         """As `keras.Model.predict_on_batch`, of the averaged network."""
-        batches.refuse_views(x)
+        self._check_examples(x)
         return super().predict_on_batch(x)
 
     def get_metrics_result(self):
@@ -430,8 +488,10 @@ class _StopWhenBad(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if batch == 0:  # other callbacks have set what they set
             self.model.check_rates()
+        self.model.schedule_check.before(self.model.steps_per_execution)
 
     def on_train_batch_end(self, batch, logs=None):
+        self.model.outside_changes.forget_assigned()
         if batch % 10 == 9:
             self._check()
 

@@ -4,6 +4,8 @@ Weights are loaded into a network, a layer is adapted: whatever trains,
 evaluates, saves or exports lets the average follow before.
 """
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 
@@ -35,13 +37,21 @@ class FollowingModel(SavableModel):
         """Lets the average follow what was done outside of training.
 
         Weights that were loaded into a network, and vocabularies and
-        statistics that its layers learned, are the average's, too.
+        statistics that its layers learned, are the average's, too. Weights
+        that were assigned after a single step are not; a warning says so.
 
         Raises:
             ArgumentError: A network has other layers or weights than when the
                 model was made.
         """
         self._follow(self.outside_changes.carry)
+        self._warn()
+
+    def _warn(self, whole=False):
+        """Warns of weights that the average did not follow."""
+        said = self.outside_changes.not_followed(whole)
+        if said and tf.executing_eagerly():
+            warnings.warn(said, stacklevel=5)
 
     def follow_early_changes(self) -> None:
         """The same, before the first training: later it would take time."""
@@ -88,6 +98,7 @@ class FollowingModel(SavableModel):
             self.check_networks()
         else:
             self._follow(self.outside_changes.carry_before_step)
+            self._warn(whole=True)
 
     def train_on_batch(self, *args, **kwargs):
         """As `keras.Model.train_on_batch`."""
@@ -108,11 +119,13 @@ class FollowingModel(SavableModel):
     def test_on_batch(self, *args, **kwargs):
         """As `keras.Model.test_on_batch`."""
         self.follow_early_changes()
+        self._warn()
         return super().test_on_batch(*args, **kwargs)
 
     def predict_on_batch(self, *args, **kwargs):
         """As `keras.Model.predict_on_batch`."""
         self.follow_early_changes()
+        self._warn()
         return super().predict_on_batch(*args, **kwargs)
 
     # A file says which weights it was written with, so that those that are

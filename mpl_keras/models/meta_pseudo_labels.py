@@ -10,6 +10,7 @@ from mpl_keras.checks import arguments, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
+from mpl_keras.models.scheduled import Scheduled
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
 from mpl_keras.models.step_metrics import measured
 from mpl_keras.models.student import StudentUpdate, meta_batch
@@ -17,6 +18,7 @@ from mpl_keras.networks import averaging, requirements
 
 _KINDS = ("soft", "sampled", "argmax")
 _ROLES = ("student", "teacher")
+_FED_BACK = ("feedback_loss", "feedback_share", "h")
 
 
 @keras.saving.register_keras_serializable("mpl_keras")
@@ -146,7 +148,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         self.measuring.track(*self.objective.shown)
         self.measuring.track("student_loss", "pseudo_label_confidence")
         if feedback is not None:
-            self.measuring.track("feedback_loss", "feedback_share", "h")
+            self.measuring.track(*_FED_BACK)
 
     @property
     def averaged_student(self) -> keras.Model:
@@ -275,8 +277,10 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
         # Student: learn from the pseudo labels alone, then meet the labels.
         rate = tf.convert_to_tensor(self.student_optimizer.learning_rate)
+        weighs = passes.any_weight(meta.weight)
+        active = rate > 0 if weighs is None else (rate > 0) & (weighs > 0)
         reaction = feedback_module.Reaction(
-            pseudo_labels, tf.nn.softmax(taught), rate, active=rate > 0
+            pseudo_labels, tf.nn.softmax(taught), rate, active
         )
         learned = self.student_update(
             self.student_optimizer, x["weak"], x["strong"], meta, reaction
@@ -286,18 +290,13 @@ class MetaPseudoLabels(SemiSupervisedModel):
         gradient, shown = self._answer(look, labels, sample_weight, reaction)
         gradients = passes.apply(self.teacher_optimizer, look, gradient)
 
-        averaging.follow(
-            self.averaged,
-            self.trained[self.average_of],
-            self.step,
-            self.ema_momentum,
-        )
+        led = self.trained[self.average_of]
+        averaging.follow(self.averaged, led, self.step, self.ema_momentum)
         replicas.assign([self.step], [self.step + 1])
         shown["teacher_loss"] += look.penalty
         shown["student_loss"] = learned.loss
         shown["pseudo_label_confidence"] = passes.confidence(taught)
-        weight = passes.any_weight(meta.weight)
-        self.measuring.update(shown, measured(reaction.loss_after, weight))
+        self._show(shown, reaction.loss_after, weighs, sample_weight)
         self.measuring.measure(x, meta.labels, learned.logits, meta.weight)
         quantities = {
             "teacher's logits": list(look.logits.values()),
@@ -314,6 +313,12 @@ class MetaPseudoLabels(SemiSupervisedModel):
         }
         self.safeguard.finish(before, quantities)
         return self.measuring.result()
+
+    def _show(self, shown, loss, weighs, sample_weight):
+        """Updates the means, but for what no label was there to measure."""
+        by_labels = dict.fromkeys(_FED_BACK, weighs)
+        by_labels["teacher_loss"] = passes.any_weight(sample_weight)
+        self.measuring.update(shown, measured(loss, weighs), by_labels)
 
     def _views(self):
         """Views that the teacher looks at, and those that it learns through.
@@ -354,6 +359,19 @@ class MetaPseudoLabels(SemiSupervisedModel):
         shown["feedback_share"] = tf.sqrt(tf.math.divide_no_nan(*sizes))
         shown["h"] = h
         return [g + r for g, r in zip(gradient, reply, strict=True)], shown
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """What follows a schedule, and the values that it may have."""
+        found = super().scheduled
+        weight = getattr(self.feedback, "weight", None)
+        if callable(weight):
+            found.append(
+                Scheduled(
+                    *("feedback", "weight", weight, self.step), any_sign=True
+                )
+            )
+        return found
 
     @property
     def method(self) -> str:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
 
-# What the commands and Keras's own callbacks write beside the metrics.
-_TAKEN = ("loss", "bad_steps", "epoch", "step")
+# What the commands and callbacks, Keras's own too, write beside the metrics.
+_TAKEN = ("loss", "bad_steps", "epoch", "step", "learning_rate", "lr")
+_BEGINNINGS = ("val_", "pseudo_label_")
 
 
 def flat(metrics: Any) -> list[Any]:
@@ -41,17 +42,19 @@ def check_names(metrics: Any, argument: str, shown: Iterable[str]) -> None:
     Traceback (most recent call last):
     ...
     mpl_keras.checks.arguments.ArgumentError: `metrics` must not have a name \
-that the model shows itself, nor one that begins with 'val_'; give it another \
-`name`. Received: metrics='h'
+that the model or a callback shows itself, nor one that begins with 'val_' or \
+'pseudo_label_'; give it another `name`. Received: metrics='h'
     """
     taken = {*shown, *_TAKEN}
     for metric in flat(metrics):
         name = _name(metric, argument)
-        if name in taken or name.startswith("val_"):
+        if name in taken or name.startswith(_BEGINNINGS):
             raise ArgumentError(
                 argument,
-                "not have a name that the model shows itself, nor one that "
-                "begins with 'val_'; give it another `name`",
+                "not have a name that the model or a callback shows itself, "
+                "nor one that begins with "
+                f"{' or '.join(map(repr, _BEGINNINGS))}; give it another "
+                "`name`",
                 repr(name),
             )
 
@@ -106,7 +109,27 @@ def _name(metric, argument):
     return name or type(known).__name__
 
 
+def _refuse_loss(metric, argument):
+    """Raises for a loss, which measures no more than its own batch."""
+    kind = metric if isinstance(metric, type) else type(metric)
+    if isinstance(metric, str):
+        if hasattr(keras.metrics, metric):
+            return
+        kind = getattr(keras.losses, metric, None)
+    if not (isinstance(kind, type) and issubclass(kind, keras.losses.Loss)):
+        return
+    name = kind.__name__
+    hint = "`keras.metrics.MeanMetricWrapper` makes one of a function"
+    if hasattr(keras.metrics, name):
+        hint = f"`keras.metrics.{name}` is one"
+    received = repr(metric) if isinstance(metric, str) else name
+    raise ArgumentError(
+        argument, f"be metrics, no losses ({hint})", f"{received}, a loss"
+    )
+
+
 def _get(metric, argument):
+    _refuse_loss(metric, argument)
     try:
         return keras.metrics.get(metric)
     except (ValueError, TypeError) as error:

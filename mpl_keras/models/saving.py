@@ -1,9 +1,8 @@
 """What a `.keras` file holds of a model, seeds of random layers included."""
 
-import os
-
 import keras
 
+from mpl_keras.checks import arguments
 from mpl_keras.distribute import state
 from mpl_keras.distribute.trainer import DistributedModel
 from mpl_keras.networks import requirements
@@ -19,7 +18,8 @@ class SavableModel(DistributedModel):
             ValueError: If it is to be another kind of file, which could not
                 hold two networks and their optimizers.
         """
-        if not os.fspath(filepath).endswith(".keras"):
+        filepath = arguments.path("filepath", filepath)
+        if not filepath.endswith(".keras"):
             raise ValueError(
                 "`filepath` must end in '.keras' (for a SavedModel call "
                 f"`export`). Received: filepath={filepath}"

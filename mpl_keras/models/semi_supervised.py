@@ -15,7 +15,9 @@ from mpl_keras.models.alignment import DistributionAlignment
 from mpl_keras.models.fitting import FittedModel
 from mpl_keras.models.masking import AdaptiveMasking
 from mpl_keras.models.objective import UDAObjective
+from mpl_keras.models.scheduled import Scheduled
 from mpl_keras.networks import averaging, requirements
+from mpl_keras.networks import inputs as network_inputs
 
 
 class SemiSupervisedModel(FittedModel):
@@ -120,10 +122,24 @@ class SemiSupervisedModel(FittedModel):
         del training
         try:
             batches.refuse_views(inputs, "inputs")
+            network_inputs.check(self.averaged, inputs, "inputs")
         except ArgumentError as error:  # Keras cannot add to it where it was
             raise ValueError(str(error)) from error
         self.follow_early_changes()
         return self.averaged(inputs, training=False)
+
+    @property
+    def scheduled(self) -> list[Scheduled]:
+        """What follows a schedule, and the values that it may have."""
+        found = super().scheduled
+        for argument, most in (
+            ("consistency_weight", None),
+            ("supervised_threshold", 1.0),
+        ):
+            schedule = getattr(self, argument)
+            if callable(schedule):
+                found.append(Scheduled(argument, "", schedule, self.step, most))
+        return found
 
     def export(
         self,

@@ -125,16 +125,22 @@ class Measuring:
                 )
         self._model.build_metrics(labels)
 
-    def update(self, shown: Mapping[str, Any], loss: Any) -> None:
+    def update(
+        self,
+        shown: Mapping[str, Any],
+        loss: Any,
+        weighs: Mapping[str, Any] | None = None,
+    ) -> None:
         """Adds a step's values to the means.
 
         Args:
             shown: Values by the names that are tracked; `Measured` where there
                 may be none.
             loss: What Keras calls the loss.
+            weighs: For some of the names, 0.0 if nothing was measured, or None.
         """
         for name, tracker in self._trackers.items():
-            value = shown[name]
+            value = measured(shown[name], (weighs or {}).get(name))
             if not isinstance(value, Measured):
                 value = (value,)
             tracker.update_state(*value)

@@ -8,7 +8,7 @@ from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
 from mpl_keras.models import passes
 from mpl_keras.models.semi_supervised import SemiSupervisedModel, refuse_unknown
-from mpl_keras.models.step_metrics import Measured
+from mpl_keras.models.step_metrics import Measured, measured
 from mpl_keras.networks import averaging, requirements
 
 
@@ -157,9 +157,11 @@ class UDA(SemiSupervisedModel):
             )
         total = loss + look.penalty
         supervised = shown["supervised_loss"]
+        weighs = passes.any_weight(sample_weight)
         if self.consistency is None and isinstance(supervised, Measured):
-            total = Measured(total, supervised.weight)
-        self.measuring.update(shown, total)
+            weighs = supervised.weight
+        # Without labels it is another loss, lower than that of other batches.
+        self.measuring.update(shown, measured(total, weighs))
         self.measuring.measure(x, y, look.logits["labeled"], sample_weight)
         quantities = {
             "logits": list(look.logits.values()),

@@ -140,7 +140,7 @@ def _check_file(weights):
     if weights is None:
         return
     if not isinstance(weights, (str, os.PathLike)) or not os.path.isfile(
-        weights
+        arguments.path("weights", weights)
     ):
         raise ArgumentError(
             "weights",

@@ -5,15 +5,20 @@ quantized or given LoRA: the average cannot follow, and that is said.
 """
 
 import contextlib
+import copy
+import types
+import weakref
 import zlib
 from collections.abc import Iterator
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.distribute import state
-from mpl_keras.networks import carrying
+from mpl_keras.networks import batch_norm, carrying
 
 
 class Structure:
@@ -43,6 +48,7 @@ student='net', which has a layer more, 'late' of class ReLU
         self._layers = state.layers_of(network)
         self._weights = network.weights
         self._forms = [(tuple(v.shape), v.dtype) for v in self._weights]
+        self._settings = [_settings(layer) for layer in self._layers]
 
     def check(self) -> None:
         """Raises if a layer or a weight came, went or has another form.
@@ -81,7 +87,22 @@ student='net', which has a layer more, 'late' of class ReLU
                     f"shape {tuple(variable.shape)}, no more of {dtype} and "
                     f"{shape}"
                 )
+        for layer, before in zip(layers, self._settings, strict=True):
+            for name, value in _settings(layer).items():
+                if value is not before.get(name):
+                    return f"another `{name}` in {_described(layer)}"
         return None
+
+
+def _settings(layer):
+    """What a layer is made with, and does not look at again, or too late."""
+    known = vars(layer)
+    named = {
+        name: known[name]
+        for name in known
+        if name.endswith(("_regularizer", "_constraint"))
+    }
+    return {"dtype_policy": known.get("_dtype_policy"), **named}
 
 
 def _described(part):
@@ -116,9 +137,17 @@ class OutsideChanges:
     def __init__(self):
         self.trained = False
         self._structures = []
+        self._lookups, self._tables = [], {}  # tables of trained lookups
         self._network = self._average = None
+        self._argument = ""
         self._seen = None
         self._in_training = False
+        self._assigned = {}  # variables since the last step, by identity
+
+    @property
+    def average(self) -> keras.Model | None:
+        """The average of one of the networks."""
+        return self._average
 
     def watch(
         self,
@@ -134,9 +163,20 @@ class OutsideChanges:
             average: Its average, of one network alone; or None.
         """
         self._structures.append(Structure(network, argument))
+        self._lookups += [
+            (layer, argument)
+            for layer in state.layers_of(network)
+            if isinstance(layer, carrying.LOOKUPS)
+        ]
         if average is not None:
             self._network, self._average = network, average
+            self._argument = argument
             self._seen = self.digests()
+            moved_by_passes = {id(v) for v in batch_norm.statistics(network)}
+            for pair in zip(network.weights, average.weights, strict=True):
+                if id(pair[0]) not in moved_by_passes:
+                    for variable in pair:
+                        _Assign.of(variable).listeners.add(self)
 
     def carry(self) -> bool:
         """Lets the average follow what was changed.
@@ -159,9 +199,50 @@ class OutsideChanges:
                 if differs:
                     old.assign(new)
                     changed = True
+        if changed:
+            self._assigned.clear()
         changed |= carrying.carry(self._network, self._average)
         self._seen = self.digests() if changed else now
         return changed
+
+    def assigned(self, variable: keras.Variable) -> None:
+        """A value was assigned to a weight, not by the graph of a step."""
+        if self.trained:
+            self._assigned[id(variable)] = variable
+
+    def forget_assigned(self) -> None:
+        """What was assigned until now is a step's doing."""
+        self._assigned.clear()
+
+    def not_followed(self, whole: bool = False) -> str | None:
+        """What the average did not follow, as a warning; or None.
+
+        After a single step there is no telling by values what was training
+        and what was not: taking digests would cost more than many a step. So
+        weights say when they are assigned. The average cannot follow then: a
+        loop that clips weights after each step would lose it.
+
+        Args:
+            whole: Whether only all weights together count, as they are loaded.
+        """
+        if not self._assigned:
+            return None
+        if any(id(v) in self._assigned for v in self._average.weights):
+            return None  # It was set, too, as by loading the whole model.
+        given = [v.path for v in self._network.weights if self._is_new(v)]
+        if whole and len(given) < len(self._network.trainable_weights):
+            return None
+        name, more = self._argument, len(given) - 3
+        shown = names.quoted(given[:3]) + (f" and {more} more" * (more > 0))
+        return (
+            f"Weights of `{name}` were assigned after a step of training, "
+            f"{shown}. Its moving average, which is evaluated, saved and "
+            "exported, keeps its own values. To give it those of the network: "
+            f"`model.averaged_{name}.set_weights(model.{name}.get_weights())`."
+        )
+
+    def _is_new(self, variable):
+        return id(variable) in self._assigned
 
     def check(self) -> None:
         """Raises if a network has other layers or weights than before.
@@ -171,6 +252,18 @@ class OutsideChanges:
         """
         for structure in self._structures:
             structure.check()
+        if not self.trained:
+            return
+        for layer, argument in self._lookups:
+            table = self._tables.setdefault(id(layer), layer.lookup_table)
+            if table is not layer.lookup_table:
+                raise ArgumentError(
+                    argument,
+                    "keep the vocabulary that it was trained with: what was "
+                    "learned belongs to words by their numbers. Make the model "
+                    "anew, with the new vocabulary",
+                    f"another vocabulary in {_described(layer)}",
+                )
 
     def carry_before_step(self) -> bool:
         """As `carry`; after other steps it checks alone, which is quick."""
@@ -182,6 +275,7 @@ class OutsideChanges:
     @contextlib.contextmanager
     def training(self) -> Iterator[None]:
         """Within it, changes are what training does."""
+        self._note_tables()
         self.trained = self._in_training = True
         try:
             yield
@@ -191,7 +285,13 @@ class OutsideChanges:
 
     def after_step(self) -> None:
         """What changed until now was training, by a single step."""
+        self._note_tables()
         self.trained, self._seen = True, None
+        self._assigned.clear()
+
+    def _note_tables(self):
+        for layer, _ in self._lookups:
+            self._tables.setdefault(id(layer), layer.lookup_table)
 
     def loaded(self, seen: np.ndarray | None) -> None:
         """A file's values come next.
@@ -200,8 +300,10 @@ class OutsideChanges:
             seen: What `digests` returned when the file was written, or None.
         """
         self.trained = True
+        self._tables.clear()  # a file's vocabularies come next, too
         fits = seen is not None and seen.shape == self.digests().shape
         self._seen = seen if fits else None
+        self._assigned.clear()
 
     def digests(self) -> np.ndarray:
         """A number for each weight, of the network and of its average."""
@@ -217,3 +319,34 @@ class OutsideChanges:
 def _digest(variable) -> int:
     value = np.ascontiguousarray(variable.numpy())
     return zlib.crc32(value.reshape(-1).view(np.uint8))
+
+
+class _Assign:
+    """In place of a variable's `assign`: tells who asked when it is called.
+
+    Args:
+        variable: The variable. Its weights are loaded, set and restored by its
+            `assign`; a compiled step does not come here.
+    """
+
+    def __init__(self, variable: keras.Variable):
+        self._variable = variable
+        self.listeners = weakref.WeakSet()
+
+    @classmethod
+    def of(cls, variable: keras.Variable) -> "_Assign":
+        """The one that stands in this variable, new or not."""
+        if not isinstance(vars(variable).get("assign"), cls):
+            variable.assign = cls(variable)
+        return variable.assign
+
+    def __call__(self, value):
+        result = type(self._variable).assign(self._variable, value)
+        if tf.executing_eagerly():
+            for listener in self.listeners:
+                listener.assigned(self._variable)
+        return result
+
+    def __deepcopy__(self, memo):
+        variable = copy.deepcopy(self._variable, memo)
+        return types.MethodType(type(variable).assign, variable)

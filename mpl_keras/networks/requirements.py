@@ -281,7 +281,7 @@ def _check_same_inputs(teacher, student):
     if len(ones) == len(others) == 1:
         others = dict(zip(ones, others.values(), strict=True))
     for path in ones.keys() & others.keys():
-        if not _compatible(ones[path], others[path]):
+        if not compatible(ones[path], others[path]):
             where = "".join(f"[{key!r}]" for key in path)
             raise ArgumentError(
                 "student",
@@ -291,8 +291,13 @@ def _check_same_inputs(teacher, student):
             )
 
 
-def _compatible(one, other):
-    """Whether an example can have both shapes, as Keras fits them."""
+def compatible(one: tuple, other: tuple) -> bool:
+    """Whether an example can have both shapes, as Keras fits them.
+
+    Example:
+    >>> compatible((8, 8), (8, 8, 1)), compatible((None,), (3,))
+    (True, True)
+    """
     if len(one) > len(other):
         one, other = other, one
     if len(other) == len(one) + 1 and other[-1] == 1:

@@ -1,6 +1,5 @@
 """A sheet of pictures: originals, and weak and strong views of each."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ def check_path(path: Any) -> str:
     >>> check_path("sheet.png")
     'sheet.png'
     """
-    path = os.fspath(path)
+    path = arguments.path("path", path)
     if not path.lower().endswith(ENDINGS):
         raise ArgumentError(
             "path", f"end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}", path
@@ -61,7 +60,7 @@ def plot_views(
         ImportError: matplotlib is not installed.
 
     Example:
-    >>> import tempfile
+    >>> import os, tempfile
     >>> from mpl_keras import augment
     >>> path = os.path.join(tempfile.mkdtemp(), "sheet.png")
     >>> images = np.zeros((2, 32, 32, 3), "uint8")

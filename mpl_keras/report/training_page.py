@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import arguments
 from mpl_keras.evaluation.confusion import Measured
 from mpl_keras.evaluation.labeling import Candidate
 from mpl_keras.report import (
@@ -148,6 +149,7 @@ def write(
     >>> "<h1>UDA</h1>" in open(path).read()
     True
     """
+    path = arguments.path("path", path)
     held_out = "test" if data.validation is None else "validation"
     writer = chapters.Chapters(model, data, measured)
     sections = [
@@ -230,6 +232,7 @@ def plot_confusion(
     Example:
     >>> plot_confusion(np.eye(2, dtype=int), ["cat", "dog"], "", "/dev/null")
     """
+    path = arguments.path("path", path)
     with figures.style(transparent=False):
         names = [html_page.plain(name) for name in class_names]
         drawn = figures.confusion(counts, names, title)
@@ -256,6 +259,7 @@ def plot_curves(
     Example:
     >>> plot_curves({"loss": [2.0, 1.0]}, "two epochs", "/dev/null")
     """
+    path = arguments.path("path", path)
     with figures.style(transparent=False):
         tiles = [
             figures.png(

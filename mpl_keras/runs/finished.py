@@ -42,7 +42,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
     """
 
     def __init__(self, run: Any):
-        self.path = os.fspath(run)
+        self.path = arguments.path("run", run)
         self.settings = self._read(settings_module.FILE)
         # What it was told, of which the rest is what came.
         self.settings.pop("request", None)
@@ -230,7 +230,7 @@ def find_classifier(model: Any) -> str:
     >>> os.path.basename(find_classifier(folder))
     'student'
     """
-    model = os.fspath(model)
+    model = arguments.path("model", model)
     if not os.path.exists(model):
         raise MissingFileError(
             "model",

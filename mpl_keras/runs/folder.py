@@ -158,7 +158,8 @@ class RunFolder:
                 argument,
                 "be the folder of a run with the same settings",
                 self.path,
-                note=f", where {'; '.join(lines)}",
+                note=f", where {'; '.join(lines)}. To go on, set it as it "
+                "was; for another run, choose another folder",
             )
 
     def _read_rows(self):

@@ -235,12 +235,13 @@ def load(folder: Any) -> Settings:
     mpl_keras.checks.arguments.MissingFileError: `output_dir` must be the \
 folder of a run to go on with. Received: output_dir=none, without settings.json
     """
-    path = os.path.join(os.fspath(folder), FILE)
+    folder = arguments.path("output_dir", folder)
+    path = os.path.join(folder, FILE)
     if not os.path.exists(path):
         raise MissingFileError(
             "output_dir",
             "be the folder of a run to go on with",
-            os.fspath(folder),
+            folder,
             note=f", without {FILE}",
         )
     with open(path, encoding="utf-8") as file:
@@ -249,7 +250,7 @@ folder of a run to go on with. Received: output_dir=none, without settings.json
         raise MissingFileError(
             "output_dir",
             "be a run that knows what it was told, or its flags must be given",
-            os.fspath(folder),
+            folder,
             note=f", where {FILE} has no entry 'request'",
         )
     return Settings(**known["request"])

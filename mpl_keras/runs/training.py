@@ -89,7 +89,7 @@ class Training:
         quiet: bool = False,
     ):
         self.settings = settings
-        self.output_dir = os.fspath(output_dir)
+        self.output_dir = arguments.path("output_dir", output_dir)
         self.resume = resume
         self.say = say
         self.light = light

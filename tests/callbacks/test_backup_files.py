@@ -117,6 +117,20 @@ def test_every_flipped_bit_is_damage(every, tmp_path):
         assert damaged(tmp_path / "a", changed), (bit // 8, bit % 8)
 
 
+def test_no_flipped_bit_changes_what_is_listed(tmp_path):
+    contents, older = written(7), tmp_path / backup_files.file_name(4)
+    older.write_bytes(written(4))
+    path = tmp_path / backup_files.file_name(7)
+    saver = backup.Backup(tmp_path)
+    end = range(len(contents) - 160, len(contents))
+    with open(path, "wb") as file:
+        for bit in [8 * byte + bit for byte in end for bit in range(8)]:
+            file.seek(0)
+            file.write(flipped(contents, bit))
+            file.flush()
+            assert saver.backups() == [(4, str(older)), (7, str(path))], bit
+
+
 @pytest.mark.parametrize("length", [0, 1, 100, 500, -1])
 def test_what_is_cut_off_is_damaged(length, tmp_path):
     assert damaged(tmp_path / "a", written()[:length])
@@ -322,6 +336,80 @@ def test_settings_of_views_are_told(make, values, message):
     assert re.fullmatch(f"views was other: {message}", line), line
 
 
+def class_of(code):
+    """A view's class, from its source."""
+    names = {"tf": tf, "__name__": "views"}
+    exec(code, names)
+    return names["View"]
+
+
+BODY = """
+class Base:
+    def move(self, x):
+        return x + 0.1
+class View(Base):
+    def __call__(self, x, seed):
+        return self.move(x)
+"""
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda k: (
+            (lambda x: (lambda: x + 0.1)())
+            if k
+            else (lambda x: (lambda: x - 0.1)())
+        ),
+        lambda k: (lambda x: x + 0.1) if k else (lambda x: x - 0.1),
+        lambda k: (lambda x: tf.sin(x)) if k else (lambda x: tf.cos(x)),
+        lambda k: (
+            (lambda x: x if x > 0.1 else 0)
+            if k
+            else (lambda x: x if x < 0.1 else 0)
+        ),
+        lambda k: tf.function(
+            (lambda x: x + 0.1) if k else (lambda x: x - 0.1)
+        ),
+        lambda k: functools.partial(
+            (lambda x: x + 0.1) if k else (lambda x: x - 0.1)
+        ),
+        lambda k: class_of(BODY if k else BODY.replace("+", "-"))(),
+        lambda k: class_of(BODY if k else BODY.replace("+", "-"))().__call__,
+        lambda k: class_of(
+            BODY.replace("Base:", "Base(tf.keras.layers.Layer):").replace(
+                "+" if k else "-", "-"
+            )
+        )(),
+        lambda k: augment.Compose(
+            [(lambda x: x + 0.1) if k else (lambda x: x - 0.1)]
+        ),
+    ],
+    ids=[
+        "nested",
+        *("sign", "names", "comparison", "tf.function", "partial", "base"),
+        *("method", "layer", "composed"),
+    ],
+)
+def test_changed_code_of_a_view_is_seen(make):
+    was, same, now = (settings.described(make(k)) for k in (1, 1, 0))
+    assert was == same == json.loads(json.dumps(was))
+    (line,) = settings.differences(was, now, "views")
+    assert "checksum of the code" in line, line
+    assert not settings.differences(was, same, "views")
+
+
+def test_code_of_another_python_cannot_be_compared():
+    was, now = (settings.described(lambda x: x + 0.1) for _ in "ab")
+    was["checksum of the code"] = ["3.99", "0" * 8]
+    assert not settings.differences(was, now, "views")
+    # Nor is a library's own, which changes with its version.
+    assert "checksum of the code" not in settings.described(keras.ops.add)
+    assert "checksum of the code" not in settings.described(
+        augment.GaussianNoise(0.1)
+    )
+
+
 TOP = keras.metrics.SparseTopKCategoricalAccuracy
 
 
@@ -371,8 +459,9 @@ def test_objects_of_two_processes_are_the_same():
     loop.set, loop.kind, loop.layer = {"b", "a"}, tf.float32, make_model
     loop.variable, loop.lock = tf.Variable(0.0), tf.random.Generator
     told = settings.described(loop)
-    loop.variable = tf.Variable(1.0)  # state, and no setting
-    assert settings.described(loop) == told
+    loop.variable = tf.Variable(1.0)  # nothing else would tell
+    (line,) = settings.differences(told, settings.described(loop), "view")
+    assert line == "view was other: variable[0] was 0.0, is 1.0"
     assert "0x" not in json.dumps(told)
     assert (told["self"], told["set"]) == ("...", ["a", "b"])
 

@@ -5,8 +5,10 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from mpl_keras import datasets
+from mpl_keras.checks import ArgumentError, arrays
 from mpl_keras.datasets import columns, signs, tables
 
 N = 40
@@ -121,7 +123,7 @@ def test_text_that_is_no_category_is_refused(values, message):
     frame = FRAME.assign(x=values)
     with pytest.raises(ValueError, match=f"`features` .*{message}"):
         load(frame)
-    load(frame.astype({"x": "category"}))
+    load(frame.astype({"x": "category"}), missing=())
     load(frame, features=["age", "city"])
 
 
@@ -226,6 +228,67 @@ def test_a_missing_label_of_an_array_is_named(labels):
         datasets.from_arrays(x, labels, x)
 
 
+MISSING = [
+    [0, 1, np.nan],
+    [0, 1, None],
+    np.array([0, 1, np.nan], object),
+    np.ma.masked_equal([0, 1, 2], 2),
+    np.ma.masked_greater([[0], [1], [2]], 1),
+]
+
+
+@pytest.mark.parametrize("labels", MISSING, ids=str)
+@pytest.mark.parametrize("name", ["test", "validation", "unlabeled_labels"])
+def test_a_missing_label_of_other_sets_is_named(name, labels):
+    x = np.zeros((3, 2), "float32")
+    given = labels if name == "unlabeled_labels" else (x, labels)
+    argument = name if name == "unlabeled_labels" else rf"{name}\[1\]"
+    said = f"`{argument}` must be the class of each.*1 of 3 missing.*row 2"
+    with pytest.raises(ArgumentError, match=said):
+        datasets.from_arrays(x[:2], [0, 1], x, **{name: given})
+
+
+def test_masked_labels_of_training_and_of_evaluation():
+    x, masked = np.zeros((3, 2), "float32"), np.ma.masked_equal([0, 1, 2], 2)
+    with pytest.raises(
+        ArgumentError, match="`y_labeled`.*`x_unlabeled`.*row 2"
+    ):
+        datasets.from_arrays(x, masked, x)
+    with pytest.raises(ArgumentError, match="`y` must be the class of each"):
+        arrays.labels(masked, 3)
+    whole = np.ma.masked_array([0, 1, 0])
+    assert datasets.from_arrays(x, whole, x).num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x: np.ma.masked_greater(x, 4), "masked values.*1 of 6 values"),
+        (lambda x: {"a": np.ma.masked_less(x, 2)}, "masked values.*2 of 6"),
+        (lambda x: x.astype("complex64"), r"np.stack\(\[x.real.*complex64"),
+        (lambda x: x.astype("S4"), "np.char.decode.*S4"),
+        (lambda x: x.astype("M8[D]"), "dates as numbers.*datetime64"),
+        (lambda x: x.astype("m8[D]"), "astype.*timedelta64"),
+        (lambda x: x.astype("V4"), "astype.*V4"),
+        (lambda x: x.astype("longdouble"), "astype.*float128"),
+    ],
+)
+def test_examples_that_no_network_takes(change, said):
+    x = np.arange(6.0).reshape(3, 2)
+    bad = change(x)
+    with pytest.raises(ArgumentError, match=f"`x_labeled.* must.*{said}"):
+        datasets.from_arrays(bad, [0, 1, 0], bad)
+
+
+def test_examples_that_networks_take():
+    x = np.arange(6.0).reshape(3, 2)
+    for kind in ("float16", "int8", "uint8", "bool", "U3", "bfloat16"):
+        kind = tf.bfloat16.as_numpy_dtype if kind == "bfloat16" else kind
+        x = np.ma.masked_array(x) if kind == "int8" else x
+        same = x.astype(kind)
+        datasets.from_arrays(same, [0, 1, 0], same)
+
+
 def test_numbers_and_signs_are_told_apart():
     assert signs.as_number("1_000") is None and signs.as_number("inf") is None
     assert signs.are(np.array([1.0, -1.0]), (-1, "?")).tolist() == [False, True]
@@ -241,3 +304,63 @@ def test_minus_one_as_text_is_refused():
         signs.check_classes(values, "y", None, False)
     signs.check_classes(values, "y", (), False)
     signs.check_classes(["1", "-1"], "y", None, False)
+
+
+# Forms of Unicode.
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("caf\xe9", "cafe\u0301"),
+        ("\ufb01x", "fix"),
+        ("A1", "\uff21\uff11"),
+        ("\u212b", "A\u030a"),
+        ("tea", "te\u200ba"),
+    ],
+    ids=["accent", "ligature", "width", "sign", "no width"],
+)
+def test_classes_that_differ_in_unicode_alone_are_refused(one, other):
+    ill = np.where(np.arange(N) % 2 == 0, one, other).astype(object)
+    ill[:10] = "no"
+    frame = FRAME.assign(ill=ill)
+    with pytest.raises(ArgumentError, match="differ in more.*NFKC") as error:
+        load(frame)
+    shown = str(error.value).split("which holds")[1]
+    assert shown.isascii()  # or they would look the same
+    declared = frame.assign(ill=pd.Series(ill).astype("category"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables.from_dataframe(declared, "ill", num_labeled=6)
+    with pytest.warns(UserWarning, match="form of accents"):
+        tables.from_dataframe(
+            FRAME.assign(city=ill), "ill", num_labeled=4, features=["city"]
+        )
+
+
+def test_a_category_in_another_form_is_told_apart():
+    frame = FRAME.assign(city=["caf\xe9", "bar"] * (N // 2))
+    encoder = columns.fit(frame, ["city"])
+    with pytest.raises(ValueError, match=r"'cafe\\u0301'.*'caf\\xe9'"):
+        encoder(frame.replace({"city": {"caf\xe9": "cafe\u0301"}}))
+
+
+@pytest.mark.parametrize("sign", ["?", "unknown", "\uff1f", "un\u200bknown"])
+def test_a_declared_category_that_looks_missing_is_warned_of(sign):
+    frame = mixed("city", sign).astype({"city": "category"})
+    with pytest.warns(UserWarning, match="The column 'city' holds .*1 times"):
+        data = tables.from_dataframe(frame, "ill", num_labeled=4)
+    assert len(data.encoder.feature_names) == 4
+    load(frame, missing=())
+    data = load(frame, missing=(sign,), fill_missing=True)
+    assert len(data.encoder.feature_names) == 3
+
+
+@pytest.mark.parametrize("sign", ["?", "n/a"])
+def test_a_sign_among_objects_that_are_numbers(sign):
+    frame = mixed("age", sign)
+    with pytest.raises(ValueError, match="mixed.*'age', which holds .*missing"):
+        load(frame)
+    assert load(frame, missing=(sign,), fill_missing=True)
+    with pytest.raises(ValueError, match="mixed with numbers in column 'age'$"):
+        load(mixed("age", "red"))

@@ -331,3 +331,27 @@ def test_large_images_of_small_ones(prepared):
     )
     x, _ = next(iter(pipeline.training_dataset(found, 2, 2)))
     assert x["strong"].shape == (2, 70, 70, 3)
+
+
+def test_pictures_of_too_many_pixels_are_not_decoded(tmp_path):
+    shape, sizes = (None, None, 3), {"train": 6}
+    arguments = dict(shape=shape, labels=2, encoding_format="jpeg")
+    prepare(tmp_path, "imagenet2012", sizes, version="5.1.0", **arguments)
+    options = {"data_dir": str(tmp_path), "image_size": 32}
+
+    def load(max_pixels):
+        return datasets.from_tfds(
+            "imagenet2012", **options, max_pixels=max_pixels
+        )
+
+    load(120**2).unlabeled.read(tf.range(3))
+    found = load(70**2 - 1)
+    many = pytest.raises(
+        tf.errors.InvalidArgumentError, match="(?s)Too many pixels.*=4899"
+    )
+    with many:
+        found.unlabeled.read(tf.range(3))
+    with many:
+        next(iter(pipeline.training_dataset(found, 2, 2)))
+    with pytest.raises(ValueError, match="`max_pixels` must be an integer"):
+        load(0)

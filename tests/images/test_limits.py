@@ -178,3 +178,17 @@ def test_preprocessing_keeps_its_limit():
     assert old.max_pixels == reading.MAX_PIXELS
     with pytest.raises(ValueError, match="max_pixels"):
         preprocessing.ImagePreprocessing((8, 8), 3, max_pixels=0)
+
+
+@pytest.mark.parametrize("make", [png, jpeg])
+def test_sizes_are_told_without_decoding(make):
+    contents = make(3000, 2000)
+    decoding.check_size(contents, 6_000_000)
+    assert tf.function(
+        lambda: (decoding.check_size(contents, 6_000_000), 1)[1]
+    )()
+    with pytest.raises(
+        tf.errors.InvalidArgumentError, match="(?s)Too many.*3000.*2000"
+    ):
+        decoding.check_size(contents, 5_999_999)
+    decoding.check_size(b"other", 1)

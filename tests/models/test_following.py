@@ -1,5 +1,7 @@
 """The average follows what is done to a network; what it cannot is refused."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -103,6 +105,99 @@ def test_a_loaded_model_keeps_its_average_and_follows(other, tmp_path):
     )
 
 
+# After a single step it is told, not carried: a loop that clips weights after
+# each step would lose its average.
+
+
+def load(model, other, tmp_path):
+    model.model.load_weights(other[1])
+
+
+def set_all(model, other, tmp_path):
+    model.model.set_weights(other[0].get_weights())
+
+
+def assign_one(model, other, tmp_path):
+    model.model.layers[0].bias.assign(np.ones(8))
+
+
+def set_a_layer(model, other, tmp_path):
+    model.model.layers[1].set_weights(other[0].layers[1].get_weights())
+
+
+def add_to_one(model, other, tmp_path):
+    model.model.layers[0].kernel.assign_add(np.ones((6, 8)))
+
+
+@pytest.mark.parametrize(
+    "change", [load, set_all, assign_one, set_a_layer, add_to_one]
+)
+def test_weights_set_after_a_step_are_named(change, other, tmp_path):
+    model = make_model()
+    model.train_on_batch(VIEWS, Y)
+    before = model.averaged.get_weights()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.predict_on_batch(X)
+    change(model, other, tmp_path)
+    said = "Weights of `model`.*after a step.*`model.averaged_model.set_weig"
+    with pytest.warns(UserWarning, match=said):
+        model.predict_on_batch(X)
+    for use in (
+        lambda: model.evaluate(X, Y, verbose=0),
+        lambda: model.predict(X, verbose=0),
+        lambda: model.test_on_batch(X, Y),
+        lambda: model.save(tmp_path / "model.keras"),
+    ):
+        if change is load:
+            with pytest.warns(UserWarning, match=said):
+                use()
+    for left, right in zip(before, model.averaged.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        # What the warning says.
+        model.averaged_model.set_weights(model.model.get_weights())
+        given = model.predict_on_batch(X)
+    np.testing.assert_allclose(given, model.model(X), rtol=1e-5, atol=1e-6)
+
+
+def test_weights_loaded_between_steps_are_named(other):
+    model = make_model()
+    model.train_on_batch(VIEWS, Y)
+    model.model.layers[0].bias.assign(np.zeros(8))  # as a limit of weights
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.train_on_batch(VIEWS, Y)
+        model.predict_on_batch(X)
+    model.model.load_weights(other[1])
+    with pytest.warns(UserWarning, match="Weights of `model` were assigned"):
+        model.train_on_batch(VIEWS, Y)
+
+
+def test_weights_that_a_callback_sets_are_named(other):
+    class Load(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.model.load_weights(other[1])
+
+    model = make_model()
+    model.fit(VIEWS, Y, verbose=0, callbacks=[Load()])
+    with pytest.warns(UserWarning, match="Weights of `model` were assigned"):
+        model.predict_on_batch(X)
+
+
+def test_steps_and_files_are_nothing_that_was_set(tmp_path):
+    model = make_model()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.fit(VIEWS, Y, validation_data=(X, Y), verbose=0)
+        model.train_on_batch(VIEWS, Y)
+        model.save_weights(tmp_path / "all.weights.h5")
+        model.load_weights(tmp_path / "all.weights.h5")
+        model.set_weights(model.get_weights())
+        model.predict(X, verbose=0)
+
+
 def test_statistics_adapted_later_are_the_averages_too():
     layer = keras.layers.Normalization()
     network = keras.Sequential(
@@ -167,6 +262,35 @@ def test_a_lookup_without_vocabulary_is_named_before_a_step():
     lookup.adapt(words)
     model.train_on_batch(views, Y)
     assert model.predict(words, verbose=0).shape == (12, 3)
+
+
+def test_a_vocabulary_that_changes_after_a_step_is_refused(tmp_path):
+    words = tf.constant([["red"], ["blue"]] * 6)
+    lookup = keras.layers.StringLookup(vocabulary=["red"], name="colours")
+    network = keras.Sequential(
+        [
+            keras.Input((1,), dtype="string"),
+            lookup,
+            keras.layers.CategoryEncoding(3),
+            keras.layers.Dense(3),
+        ]
+    )
+    model = make_model(network)
+    lookup.set_vocabulary(["red", "blue"])  # before training: it follows
+    model.predict_on_batch(words)
+    views = dict.fromkeys(VIEWS, words)
+    model.train_on_batch(views, Y)
+    model.train_on_batch(views, Y)
+    lookup.set_vocabulary(["blue", "red"])
+    for use in (
+        lambda: model.train_on_batch(views, Y),
+        lambda: model.fit(views, Y, verbose=0),
+        lambda: model.evaluate(words, Y, verbose=0),
+        lambda: model.predict(words, verbose=0),
+    ):
+        with pytest.raises(ArgumentError, match="`model` must keep.*'colours'"):
+            use()
+    assert int(model.step) == 2
 
 
 def test_a_vocabulary_that_was_replaced_is_refused():

@@ -9,7 +9,7 @@ import pytest
 import scripts
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels, schedules
+from mpl_keras import UDA, MetaPseudoLabels, feedback, losses, schedules
 from mpl_keras.callbacks import PseudoLabelMonitor
 from mpl_keras.checks import ArgumentError
 from mpl_keras.models import metric_checks
@@ -86,6 +86,51 @@ def test_labels_without_weight_measure_nothing(eager):
     weight = np.repeat([0.0, 2.0], 30)
     history = model.fit(batches(weight=weight), verbose=0).history
     assert np.isfinite(history["supervised_loss"]).all()
+
+
+VIEWS = {"labeled": X, "weak": X, "strong": X}
+BY_LABELS = ("loss", "supervised_loss", "teacher_loss", "h")
+BY_LABELS += ("feedback_loss", "feedback_share", "accuracy")
+
+
+@pytest.mark.parametrize("kind", ["uda", "mpl", "mpl alone", "difference"])
+def test_a_batch_whose_labels_weigh_nothing(kind):
+    if kind == "uda":
+        model = make_model(eager=True)
+    else:
+        options = {"consistency": None} if kind == "mpl alone" else {}
+        if kind == "difference":
+            options["feedback"] = feedback.LossDifferenceFeedback()
+        model = MetaPseudoLabels(make_net(), make_net(), **options)
+        model.compile("sgd", "sgd", run_eagerly=True)
+
+    def train(weight):
+        weight = np.full(60, weight, "float32")
+        logs = model.train_on_batch(VIEWS, Y, weight, return_dict=True)
+        return {name: np.isfinite(logs[name]) for name in logs}
+
+    known = train(0.0)
+    assert {name for name in known if not known[name]} == {
+        name for name in BY_LABELS if name in known
+    }
+    assert all(train(1.0).values())  # means over both
+    if kind == "difference":
+        # Nothing was measured that a baseline could be of.
+        assert float(model.feedback.count) == 1.0
+    assert int(model.bad_steps) == 0
+
+
+def test_labels_without_weight_beside_others_to_measure_with():
+    model = MetaPseudoLabels(make_net(), make_net())
+    model.compile("sgd", "sgd", run_eagerly=True)
+    logs = model.train_on_batch(
+        VIEWS | {"meta": X},
+        {"labeled": Y, "meta": Y},
+        np.zeros(60, "float32"),
+        return_dict=True,
+    )
+    unknown = {name for name in logs if np.isnan(logs[name])}
+    assert unknown == {"supervised_loss", "teacher_loss"}
 
 
 def test_a_threshold_that_keeps_no_label_measures_nothing():
@@ -217,6 +262,79 @@ def test_a_metric_with_a_name_of_ours(kind, name, argument):
     with pytest.raises(ArgumentError, match=f"`{argument}` must not.*'{name}'"):
         model.compile(*optimizers, **{argument: ["accuracy", metric]})
     assert not model.compiled
+
+
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "lr", "pseudo_label_accuracy", "epoch", "val_x"]
+)
+def test_a_metric_with_a_name_of_a_callbacks(name):
+    metric = keras.metrics.SparseCategoricalAccuracy(name)
+    with pytest.raises(ArgumentError, match=f"`metrics` must not.*'{name}'"):
+        metric_checks.check_names([metric], "metrics", [])
+
+
+@pytest.mark.parametrize(
+    ("loss", "hint"),
+    [
+        (keras.losses.SparseCategoricalCrossentropy(), "keras.metrics.Sparse"),
+        (keras.losses.MeanSquaredError, "keras.metrics.MeanSquaredError"),
+        (keras.losses.Huber(), "MeanMetricWrapper"),
+        ("CategoricalFocalCrossentropy", "MeanMetricWrapper.*a loss"),
+        ("Dice", "MeanMetricWrapper"),
+        (losses.ConsistencyLoss(), "MeanMetricWrapper"),
+    ],
+    ids=str,
+)
+def test_a_loss_is_no_metric(loss, hint):
+    model = UDA(make_net())
+    with pytest.raises(ArgumentError, match=f"`metrics`.*no losses.*{hint}"):
+        model.compile("sgd", metrics=["accuracy", loss])
+
+
+class Batches(keras.utils.PyDataset):
+    """What it is given, in one batch."""
+
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = parts
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.parts
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        X,
+        (X,),
+        [X],
+        {"x": X, "y": Y},
+        "test",
+        iter([(X, Y)]),
+        pandas.DataFrame(X),
+        (X, Y, Y, Y),
+        tf.constant(X),
+        (X, None),
+        Batches(X),
+        tf.data.Dataset.from_tensors(X),
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_validation_without_labels_is_refused_before_a_step(model, data):
+    step = int(model.step)
+    with pytest.raises(ValueError, match="validation_data"):
+        model.fit(batches(), validation_data=data, verbose=0)
+    assert int(model.step) == step
+
+
+def test_validation_by_batches_of_keras(model):
+    history = model.fit(
+        batches(), validation_data=Batches(X, Y), verbose=0
+    ).history
+    assert history["val_accuracy"]
 
 
 def test_a_function_with_a_name_of_ours():

@@ -8,10 +8,11 @@ import pytest
 import scripts
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras import UDA, MetaPseudoLabels, feedback, schedules
 from mpl_keras.checks import ArgumentError
 from mpl_keras.losses import dense_labels
 from mpl_keras.models import passes
+from mpl_keras.models.scheduled import ScheduleCheck, Scheduled
 from mpl_keras.networks import requirements
 
 SCRIPT = """
@@ -263,6 +264,97 @@ def test_a_learning_rate_that_becomes_negative():
     with pytest.raises(ArgumentError, match="`student_optimizer`.*rate=-0.9"):
         model.fit(data, Y, epochs=3, verbose=0, callbacks=[down])
     assert int(model.step) == 2
+
+
+# Schedules that turn within a training.
+
+
+class Line(keras.optimizers.schedules.LearningRateSchedule):
+    """From 0.3 (or another value) down by 0.1 a step."""
+
+    def __init__(self, start=0.3, slope=-0.1):
+        self.start, self.slope = start, slope
+
+    def __call__(self, step):
+        return self.start + self.slope * tf.cast(step, tf.float32)
+
+    def get_config(self):
+        return {"start": self.start, "slope": self.slope}
+
+
+def scheduled(kind):
+    """A model with one such schedule."""
+    optimizers = ["sgd", "sgd"]
+    options = {}
+    if kind in ("teacher_optimizer", "student_optimizer"):
+        optimizers[kind == "student_optimizer"] = keras.optimizers.SGD(Line())
+    elif kind == "feedback":
+        options[kind] = feedback.HypergradientFeedback(Line())
+    elif kind == "supervised_threshold":
+        options[kind] = Line(0.75, 0.1)
+    else:
+        options[kind] = Line()
+    model = MetaPseudoLabels(make_net(), make_net(), **options)
+    model.compile(*optimizers, run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("teacher_optimizer", "student_optimizer", "consistency_weight"),
+        *("feedback", "supervised_threshold"),
+    ],
+)
+def test_a_schedule_that_turns_is_refused_before_the_first_step(kind):
+    model = scheduled(kind)
+    data = {"labeled": X, "weak": X, "strong": X}
+    batches = tf.data.Dataset.from_tensors((data, Y)).repeat(5)
+    step = 3 if kind == "supervised_threshold" else 4
+    said = f"`{kind}` must.*at every step.*Line, which is .* at step {step}"
+    with pytest.raises(ArgumentError, match=said):
+        model.fit(batches, steps_per_epoch=5, verbose=0)
+    assert int(model.step) == 0
+
+
+def test_a_schedule_that_turns_later_is_no_fault():
+    model = UDA(make_net(), consistency_weight=Line())
+    model.compile(keras.optimizers.SGD(Line(0.9)))
+    data = {"labeled": X, "weak": X, "strong": X}
+    batches = tf.data.Dataset.from_tensors((data, Y)).repeat(3)
+    model.fit(batches, steps_per_epoch=3, verbose=0)
+    model.train_on_batch(data, Y)  # 0.3 - 0.3: no weight
+    for train in (model.train_on_batch, model.fit):
+        with pytest.raises(ArgumentError, match="weight=Line.*-0.1 at step 4"):
+            train(data, Y)
+    assert int(model.step) == 4
+
+
+def test_schedules_of_other_kinds():
+    def check(schedule, **options):
+        step = keras.Variable(0, dtype="int64")
+        part = Scheduled("feedback", "weight", schedule, step, **options)
+        ScheduleCheck(lambda: [part]).all_of(9)
+
+    check(Line(0.0), any_sign=True)  # an ablation
+    check(Line(-0.2), any_sign=True)
+    for bad in (Line(0.3), Line(-0.2, 0.1)):
+        with pytest.raises(ArgumentError, match="`feedback` must"):
+            check(bad)
+    with pytest.raises(ArgumentError, match="`feedback` must have a weight"):
+        check(Line(0.3), any_sign=True)
+    with pytest.raises(ArgumentError, match="nan at step 0"):
+        check(Line(np.nan))
+    check(keras.optimizers.schedules.CosineDecay(0.1, 5, warmup_steps=2))
+    check(schedules.SignalAnnealing(5, 3), most=1.0)
+
+    class Table(Line):
+        def __call__(self, step):
+            return tf.gather([0.3, 0.2], step)  # none further ahead
+
+    step = keras.Variable(0, dtype="int64")
+    part = Scheduled("feedback", "weight", Table(), step)
+    ScheduleCheck(lambda: [part]).before(1)
 
 
 # Inputs of teacher and student.

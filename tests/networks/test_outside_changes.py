@@ -1,5 +1,6 @@
 """What is done to a network outside of training, and to its average then."""
 
+import copy
 import re
 
 import keras
@@ -52,8 +53,23 @@ def same(left, right):
         (lambda n: n.add(keras.layers.Dense(3, name="late")), "more, 'late'"),
         (lambda n: n.add(keras.layers.ReLU(name="late")), "more, 'late'"),
         (lambda n: n.pop(), "layer less, 'dense"),
+        (
+            lambda n: setattr(n.layers[0], "dtype_policy", "mixed_float16"),
+            "another `dtype_policy` in 'low'",
+        ),
+        (
+            lambda n: setattr(n.layers[0], "kernel_regularizer", "l2"),
+            "another `kernel_regularizer` in 'low'",
+        ),
+        (
+            lambda n: setattr(n.layers[1], "gamma_constraint", "non_neg"),
+            "another `gamma_constraint`",
+        ),
     ],
-    ids=["lora", "quantized", "one quantized", "dense", "relu", "pop"],
+    ids=[
+        *("lora", "quantized", "one quantized", "dense", "relu", "pop"),
+        *("policy", "regularizer", "constraint"),
+    ],
 )
 def test_a_change_of_structure_is_named(change, said):
     network = make_net()
@@ -133,3 +149,27 @@ def test_training_is_no_change_from_outside(watched):
     move(network)
     assert changes.carry_before_step()
     assert same(average, network)
+
+
+def test_a_copy_of_a_watched_weight_is_its_own(watched):
+    network, average, changes = watched
+    weight = network.weights[0]
+    copied = copy.deepcopy(weight)
+    copied.assign(weight + 1.0)
+    assert not np.array_equal(copied, weight)
+
+
+def test_what_is_assigned_after_a_step_is_told(watched):
+    network, average, changes = watched
+    network.weights[0].assign(network.weights[0] + 1.0)
+    assert changes.not_followed() is None  # it is carried
+    changes.after_step()
+    network(np.ones((2, 8)), training=True)  # moves statistics, no weight
+    assert changes.not_followed() is None
+    for number in (0, 1, 2, 6):
+        network.weights[number].assign(network.weights[number] + 1.0)
+    said = changes.not_followed()
+    assert "/low/kernel', " in said and "and 1 more" in said
+    assert changes.not_followed(whole=True) is None
+    average.weights[0].assign(network.weights[0])
+    assert changes.not_followed() is None

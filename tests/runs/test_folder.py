@@ -56,7 +56,9 @@ def test_settings_and_folders_that_are_refused(tmp_path):
     assert known == {"seed": 1, "shape": [8, 8], "name": "ü"}
     with pytest.raises(FileExistsError, match="`--output_dir` must be a new"):
         open_run(tmp_path / "run")
-    with pytest.raises(FileExistsError, match="seed was 1, is 2"):
+    with pytest.raises(
+        FileExistsError, match="seed was 1, is 2.*set it as it was; f"
+    ):
         open_run(tmp_path / "run", resume=True, seed=2)
     (tmp_path / "run/settings.json").unlink()
     (tmp_path / "run/thesis.txt").write_text("mine")
