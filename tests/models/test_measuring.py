@@ -283,7 +283,7 @@ def test_a_metric_with_a_name_of_a_callbacks(name):
         ("Dice", "MeanMetricWrapper"),
         (losses.ConsistencyLoss(), "MeanMetricWrapper"),
     ],
-    ids=str,
+    ids=list("abcdef"),
 )
 def test_a_loss_is_no_metric(loss, hint):
     model = UDA(make_net())
