@@ -305,15 +305,16 @@ class _LabelFeedback(Feedback):
         # The student descends, and its mean over the batch is taken out.
         slope = reaction.label_gradient
         slope = -tf.cast(reaction.learning_rate, slope.dtype) * slope
-        h = -tf.reduce_mean(
-            tf.reduce_sum(reaction.pseudo_labels * slope, axis=-1)
-        )
+        # Of the gradient before it is clipped: an update of a fixed length
+        # would not grow with it, and h would be 0.
+        h = inner_product(reaction.gradients, reaction.labeled_gradients)
+        h *= tf.cast(reaction.learning_rate, h.dtype)
         probabilities = reaction.probabilities
         # Any number added to all classes of an example changes no gradient on
         # average; this one makes the sampled form least noisy.
         slope -= tf.reduce_sum(probabilities * slope, axis=-1, keepdims=True)
         square = tf.reduce_sum(probabilities * slope**2, axis=-1)
-        h, square = replicas.mean([h, tf.reduce_mean(square)])
+        square = replicas.mean(tf.reduce_mean(square))
         if self.normalization == "rms":
             slope = tf.math.divide_no_nan(slope, tf.sqrt(square))
         return slope, h

@@ -186,8 +186,8 @@ def test_hypergradient_by_hand():
     j = -0.1 * np.array([[1.0, -2.0, 0.5], [0.0, 3.0, -1.0]])
     means = [[-0.0125], [0.0]]
     np.testing.assert_allclose(coefficients, j - means, atol=1e-7)
-    # h: minus the mean of J at the labels, classes 1 and 2.
-    np.testing.assert_allclose(h, -(0.2 + 0.1) / 2, rtol=1e-6)
+    # h: the rate times the product of the two gradients.
+    np.testing.assert_allclose(h, 0.1 * 3.0 * 3.0, rtol=1e-6)
 
 
 def test_rms_normalization_by_hand():

@@ -92,6 +92,21 @@ def test_loss_difference_is_zero_at_learning_rate_zero():
     assert [float(d) for d in difference] == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("measured", ["before", "after"])
+def test_h_says_something_where_the_gradient_is_clipped(measured):
+    # The clipped update has a fixed length: its derivative along it is 0.
+    found = []
+    for limit in (None, 1e-3):
+        form = HypergradientFeedback(measured=measured)
+        model = make_model(form, student_rate=1e-3)
+        model.optimizer.global_clipnorm = limit
+        model.run_eagerly = True
+        logs = model.train_on_batch(*make_batch(), return_dict=True)
+        found.append(float(logs["h"]))
+    assert found[0] != 0.0
+    assert found[1] == pytest.approx(found[0], rel=0.05)
+
+
 def test_loss_difference_is_not_zero_otherwise():
     model = make_model(LossDifferenceFeedback())
     logs = model.train_on_batch(*make_batch(), return_dict=True)
