@@ -52,7 +52,7 @@ pygments_dark_style = "github-dark"
 myst_enable_extensions = ["attrs_block", "attrs_inline", "dollarmath"]
 myst_heading_anchors = 3
 
-autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True}
 autodoc_member_order = "alphabetical"
 autodoc_typehints = "none"  # types stand in the signatures and the texts
 autodoc_preserve_defaults = True
@@ -70,13 +70,17 @@ napoleon_custom_sections = [
 MORE = ("your_text", "other_data", "augmentations", "scikit_learn")
 
 
-def list_more_pages(app, docname, source):
-    """Puts the names of these pages into the index."""
+def complete(app, docname, source):
+    """Puts the names of these pages into the index, and keeps ± together."""
     there = [name for name in MORE if (DOCS / f"{name}.md").exists()]
     if docname == "index":
         source[0] = source[0].replace("(more pages)", "\n".join(there))
+    # A mean and its error stay on one line of a narrow table.
+    source[0] = source[0].replace(
+        " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+    )
 
 
 def setup(app):
     """Called by Sphinx."""
-    app.connect("source-read", list_more_pages)
+    app.connect("source-read", complete)

@@ -1,8 +1,9 @@
 """The README and the documentation: code that runs, links that lead somewhere.
 
 All Python of a page runs in one process, one block after the other. In the gate
-a comment above a block may shorten it, `<!-- test: epochs=10 -> epochs=1 -->`;
-the slow tests run every block as it stands.
+a comment above a block may shorten it, `<!-- test: epochs=10 -> epochs=1 -->`,
+and `<!-- slow -->` in a line of its own leaves a page out; the slow tests run
+every block as it stands.
 """
 
 import json
@@ -27,7 +28,9 @@ BLOCK = re.compile(
     r"(?:^<!-- test: (?P<changes>.*?) -->\n)?^```python\n(?P<code>.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
-# What a page's code needs beside what is installed for the tests.
+# A page whose code is for the slow tests; and what it needs beside what is
+# installed for the tests.
+SLOW = re.compile(r"^<!-- slow -->$", re.MULTILINE)
 EXTRAS = re.compile(r"^<!-- needs: (.*?) -->$", re.MULTILINE)
 
 
@@ -52,14 +55,19 @@ def code_of(page, shortened):
 
 
 WITH_CODE = [page for page in PAGES if "```python\n" in page.read_text("utf-8")]
-SHORTENED = [page for page in WITH_CODE if "<!-- test: " in page.read_text()]
 
 
-def run(page, code, folder, then=""):
+def in_the_gate(page):
+    slow = SLOW.search(page.read_text(encoding="utf-8"))
+    marks = [pytest.mark.slow] if slow else []
+    return pytest.param(page, id=name_of(page), marks=marks)
+
+
+def run(page, code, folder):
     for module in EXTRAS.findall(page.read_text(encoding="utf-8")):
         for name in module.split(", "):
             pytest.importorskip(name)
-    result = scripts.run_code(f"{code}\n{then}", folder, cwd=folder)
+    result = scripts.run_code(code, folder, cwd=folder)
     assert result.returncode == 0, (
         f"{name_of(page)} (line numbers are the page's):\n"
         f"{result.stderr[-3000:]}"
@@ -67,23 +75,18 @@ def run(page, code, folder, then=""):
     return result.stdout
 
 
-@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
-def test_the_code_of_a_page_runs(page, tmp_path):
+@pytest.mark.parametrize("page", map(in_the_gate, WITH_CODE))
+def test_shortened_code_of_a_page_runs(page, tmp_path):
     run(page, code_of(page, shortened=True), tmp_path)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", SHORTENED, ids=name_of)
+@pytest.mark.parametrize("page", WITH_CODE, ids=name_of)
 def test_the_code_of_a_page_runs_as_it_stands(page, tmp_path):
-    run(page, code_of(page, shortened=False), tmp_path)
-
-
-@pytest.mark.slow
-def test_the_readme_prints_the_accuracy_that_it_names(tmp_path):
-    page = ROOT / "README.md"
     printed = run(page, code_of(page, shortened=False), tmp_path)
-    accuracy = re.search(r"accuracy: (0\.\d+)", printed)
-    assert 0.8 < float(accuracy[1]) <= 1
+    if page.name == "README.md":
+        accuracy = re.search(r"accuracy: (0\.\d+)", printed)
+        assert 0.8 < float(accuracy[1]) <= 1
 
 
 def test_blocks_of_code_are_blocks_that_run():
