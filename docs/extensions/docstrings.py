@@ -107,8 +107,15 @@ def _process(app, what, name, value, options, lines):
     lines[:] = convert(lines)
 
 
+def _skip(app, what, name, value, skip, options):
+    """Fields of named tuples, which the class's own docstring describes."""
+    text = getattr(value, "__doc__", None) or ""
+    return True if text.startswith("Alias for field number") else None
+
+
 def setup(app):
     """Called by Sphinx."""
+    app.connect("autodoc-skip-member", _skip)
     # Before napoleon (500), which makes fields of the sections.
     app.connect("autodoc-process-docstring", _process, priority=400)
     return {"parallel_read_safe": True}
