@@ -54,7 +54,8 @@ myst_heading_anchors = 3
 
 autodoc_default_options = {"members": True}
 autodoc_member_order = "alphabetical"
-autodoc_typehints = "none"  # types stand in the signatures and the texts
+autodoc_typehints = "description"  # beside the text of each argument
+autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 60
 add_module_names = False

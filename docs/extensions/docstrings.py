@@ -4,7 +4,10 @@ They are Markdown where Sphinx expects reStructuredText: a single backtick is
 code, tables are Markdown's, and what is indented is code.
 """
 
+import inspect
 import re
+
+import sphinx.util.inspect
 
 _TABLE = re.compile(r"^\s*\|.*\|\s*$")
 _CODE = re.compile(r"(?<![`:\w])`([^`\n]+)`(?![`_])")
@@ -105,6 +108,21 @@ def convert(lines):
 
 def _process(app, what, name, value, options, lines):
     lines[:] = convert(lines)
+    if what in ("property", "attribute", "data"):
+        # What stands before a colon in the first line would be its type.
+        lines.insert(0, "")
+
+
+def _sign(app, what, name, value, options, signature, returned):
+    """The arguments of a Keras class, which `__new__` hides."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    found = inspect.signature(value.__init__)
+    _, *parameters = found.parameters.values()
+    found = found.replace(parameters=parameters)
+    return sphinx.util.inspect.stringify_signature(
+        found, show_annotation=False
+    ), None
 
 
 def _skip(app, what, name, value, skip, options):
@@ -116,6 +134,7 @@ def _skip(app, what, name, value, skip, options):
 def setup(app):
     """Called by Sphinx."""
     app.connect("autodoc-skip-member", _skip)
+    app.connect("autodoc-process-signature", _sign)
     # Before napoleon (500), which makes fields of the sections.
     app.connect("autodoc-process-docstring", _process, priority=400)
     return {"parallel_read_safe": True}
