@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in $(CANDIDATES); do \
 	$$p -c "$(IN_RANGE)" 2>/dev/null && echo $$p && break; done)
 RUN = TF_CPP_MIN_LOG_LEVEL=2 .venv/bin/python
 
-.PHONY: demo test test-all ablation lint format wheel clean
+.PHONY: demo test test-all docs ablation lint format wheel clean
 
 # Ten labels, three seeds; stopped, it goes on where it was.
 METHODS = supervised,uda,uda_aligned,no_feedback,mpl
@@ -20,6 +20,15 @@ test: .venv/installed
 
 test-all: .venv/installed
 	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder -m ""
+
+# The documentation, in docs/_build/html: every page, and every line of code in
+# them and in the notebooks is run as it stands. Needs no network, once it has
+# installed what it needs.
+docs: .venv/docs-installed
+	$(RUN) -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees \
+		docs docs/_build/html
+	$(RUN) -m pytest -q -n 3 -m "" -k "not shortened" tests/docs
+	@echo "Open docs/_build/html/index.html"
 
 # Does the feedback help? Tables and a picture of it, in ablation/; stopped, it
 # goes on where it was.
@@ -54,5 +63,9 @@ wheel: .venv/installed
 	.venv/bin/python -m pip install -qq --editable ".[tests]"
 	touch .venv/installed
 
+.venv/docs-installed: .venv/installed
+	.venv/bin/python -m pip install -qq --editable ".[docs]"
+	touch .venv/docs-installed
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build *.egg-info .pytest_cache .ruff_cache

@@ -13,6 +13,7 @@ VERSION = re.search(
 EXAMPLES = ["jinja2", "matplotlib", "pandas", "scikit-learn", "tensorboard"]
 EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
 TUNE = ["keras-tuner"]
+DOCS = ["furo", "latex2mathml", "myst-parser", "sphinx>=8"]
 
 setup(
     name="mpl_keras",
@@ -45,6 +46,7 @@ setup(
     ],
     extras_require={
         "benchmarks": EXAMPLES,
+        "docs": DOCS,
         "examples": EXAMPLES,
         "export": EXPORT,
         "tune": TUNE,

@@ -104,6 +104,7 @@ LONG = (
     "test_training",
     "test_backup",
     "test_examples",
+    "test_pages",
     "test_compare",
     "test_backbones",
     "test_replicas",

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "mpl_keras"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(
     file
-    for folder in ("examples", "benchmarks")
+    for folder in ("examples", "benchmarks", "docs")
     for file in (ROOT / folder).rglob("*.py")
 )
 

@@ -1,4 +1,4 @@
-"""The examples and the README's quick start, run as people run them."""
+"""The examples, run as people run them."""
 
 import os
 import pathlib
@@ -126,42 +126,6 @@ def test_train_images(tmp_path):
     wrong = run("train_images.py", *flags, "--steps=15", cwd=tmp_path)
     assert wrong.returncode != 0
     assert "--steps=15: must be a multiple of 10" in wrong.stderr
-
-
-def test_the_code_of_the_readme(tmp_path):
-    """All of it, one piece after the other, as a newcomer would paste it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    use, quick_start, serve, arrays, own = re.findall(
-        r"```python\n(.*?)```", text, re.DOTALL
-    )
-    lines = [line for line in quick_start.splitlines() if line.strip()]
-    assert len(lines) <= 25
-    code = f"""{quick_start}
-from PIL import Image
-export.write_classifier(model, "run/student", data)
-Image.new("RGB", (50, 40), "red").save("new.png")
-{use}
-assert answer["probabilities"].shape == (1, 10)
-assert abs(float(keras.ops.sum(answer["probabilities"])) - 1) < 1e-5
-accuracy = model.evaluate(data.test, verbose=0, return_dict=True)["accuracy"]
-assert accuracy > 0.7, accuracy
-images = (255 * data.labeled[0][:7]).astype("uint8")
-{serve}
-assert answer["probabilities"].shape == (7, 10)
-digits = train
-import numpy as np
-x_unlabeled = np.random.default_rng(0).normal(size=(90, 4)).astype("float32")
-x_labeled, y_labeled = x_unlabeled[:6], np.arange(6) % 3
-x_val, y_val = x_test, y_test = x_unlabeled[6:20], np.arange(14) % 3
-{arrays}
-views, y = next(iter(train))
-assert views["strong"].shape == (64, 4) and y.shape == (16,)
-train = digits
-{own}
-assert float(model.uda.weight) > 1.9
-"""
-    result = scripts.run_code(code, tmp_path, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr[-3000:]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,87 @@
+"""How Sphinx builds the documentation: `make docs`."""
+
+import os
+import pathlib
+import sys
+
+# Docstrings are read from the package; TensorFlow stays quiet meanwhile.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+DOCS = pathlib.Path(__file__).parent
+sys.path[:0] = [str(DOCS.parent), str(DOCS / "extensions")]
+
+import mpl_keras  # noqa: E402
+
+project = "mpl_keras"
+author = "The authors of mpl_keras"
+project_copyright = author
+release = version = mpl_keras.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    # Ours, in docs/extensions.
+    "docstrings",
+    "mathematics",
+    "notebooks",
+]
+exclude_patterns = ["_build"]
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+html_theme = "furo"
+html_title = f"mpl_keras {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
+html_show_copyright = False
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {
+        "color-brand-primary": "#0072b2",
+        "color-brand-content": "#0067a1",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#56b4e9",
+        "color-brand-content": "#56b4e9",
+    },
+}
+pygments_style = "default"
+pygments_dark_style = "github-dark"
+
+# MyST: headings are targets of links, `$x$` is mathematics.
+myst_enable_extensions = ["attrs_block", "attrs_inline", "dollarmath"]
+myst_heading_anchors = 3
+
+autodoc_default_options = {"members": True}
+autodoc_member_order = "alphabetical"
+autodoc_typehints = "description"  # beside the text of each argument
+autodoc_typehints_description_target = "documented_params"
+autodoc_preserve_defaults = True
+python_maximum_signature_line_length = 60
+add_module_names = False
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_custom_sections = [
+    ("Call arguments", "params_style"),
+    "Reference",
+]
+
+# Pages that are listed where they are there.
+MORE = ("your_text", "other_data", "augmentations", "scikit_learn")
+
+
+def complete(app, docname, source):
+    """Puts the names of these pages into the index, and keeps ± together."""
+    there = [name for name in MORE if (DOCS / f"{name}.md").exists()]
+    if docname == "index":
+        source[0] = source[0].replace("(more pages)", "\n".join(there))
+    # A mean and its error stay on one line of a narrow table.
+    source[0] = source[0].replace(
+        " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
+    )
+
+
+def setup(app):
+    """Called by Sphinx."""
+    app.connect("source-read", complete)
