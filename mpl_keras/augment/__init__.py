@@ -7,6 +7,13 @@ from mpl_keras.augment.rand_augment import (
     POOL,
     RandAugment,
 )
+from mpl_keras.augment.tokens import (
+    TfIdfReplacement,
+    TokenStatistics,
+    WordDropout,
+    count_tokens,
+    text_views,
+)
 from mpl_keras.augment.transforms import (
     Cutout,
     GaussianNoise,
@@ -43,10 +50,14 @@ __all__ = [
     "RandomPaddedCrop",
     "RandomResizedCrop",
     "SMALL",
+    "TfIdfReplacement",
+    "TokenStatistics",
     "View",
     "Views",
+    "WordDropout",
     "affine",
     "cifar_views",
+    "count_tokens",
     "default_views",
     "digits_views",
     "image_views",
@@ -54,4 +65,5 @@ __all__ = [
     "jitter_views",
     "named_views",
     "svhn_views",
+    "text_views",
 ]
