@@ -21,6 +21,10 @@ from mpl_keras.datasets.splits import (
 from mpl_keras.datasets.tables import (
     from_dataframe,
 )
+from mpl_keras.datasets.texts import (
+    TextData,
+    from_text,
+)
 from mpl_keras.datasets.tfds import (
     from_tfds,
 )
@@ -33,11 +37,13 @@ __all__ = [
     "EvaluationStream",
     "SemiSupervisedData",
     "Source",
+    "TextData",
     "digits",
     "evaluation_batches",
     "from_arrays",
     "from_dataframe",
     "from_folder",
+    "from_text",
     "from_tfds",
     "images",
     "split_labeled",
