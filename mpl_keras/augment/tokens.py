@@ -48,6 +48,16 @@ class TokenStatistics:
         return np.log(self.num_texts / np.maximum(self.documents, 1))
 
     @property
+    def word_weights(self) -> np.ndarray:
+        """How much a word tells of a text, for `networks.word_average`; [V].
+
+        It is `idf + 1`, divided by its mean over the words, and 0 for reserved
+        ids.
+        """
+        weight = np.where(self.is_word, self.idf + 1, 0.0)
+        return (weight / weight[self.counts > 0].mean()).astype(np.float32)
+
+    @property
     def replacement_probabilities(self) -> np.ndarray:
         """How likely each id is drawn in the place of another one, [V].
 
