@@ -18,6 +18,7 @@ one thread, and repeats bit for bit.
 """
 
 import csv
+import functools
 import json
 import os
 import pathlib
@@ -72,11 +73,11 @@ SETTINGS = {
     "replaced": 0.6,
     "labeled_batch_size": 52,
     "unlabeled_batch_size": 64,
-    "steps": 1000,
+    "steps": 800,
     "supervised_steps": 400,
     "learning_rate": 0.003,
     "student_learning_rate": 0.003,
-    "student_wait": 200,
+    "student_wait": 150,
     "temperature": 0.7,
     "threshold": 0.6,
     "alignment": "labeled",
@@ -97,7 +98,8 @@ def aside(y, random):
     return np.sort(chosen), np.setdiff1d(order, chosen)
 
 
-def load(per_class, seed, settings):
+@functools.lru_cache(maxsize=1)
+def load(per_class, seed, max_length, vocabulary_size):
     """Data of a seed, and the texts as they are: for training, and to test."""
     with open(FLAGS.csv, newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -115,8 +117,8 @@ def load(per_class, seed, settings):
         num_labeled=per_class * (y.max() + 1),
         seed=seed,
         test=given,
-        max_length=settings["max_length"],
-        vocabulary_size=settings["vocabulary_size"],
+        max_length=max_length,
+        vocabulary_size=vocabulary_size,
     )
     chosen = datasets.split_labeled(
         y[rest], per_class * (y.max() + 1), seed, y.max() + 1
@@ -231,7 +233,9 @@ def train(method, data, settings, seed):
 def run(method, per_class, seed, settings):
     """One row but for its key."""
     begin = time.monotonic()
-    data, texts, chosen, given = load(per_class, seed, settings)
+    data, texts, chosen, given = load(
+        per_class, seed, settings["max_length"], settings["vocabulary_size"]
+    )
     if method == "logistic":
         found = logistic(data, texts, chosen, given), "", ""
     else:
@@ -269,8 +273,8 @@ def main(_):
     first, last = map(int, FLAGS.seeds.split(":"))
     todo = [
         (method, int(per_class), seed)
-        for seed in range(first, last)
         for per_class in FLAGS.labels
+        for seed in range(first, last)
         for method in FLAGS.methods
     ]
     for method, per_class, seed in todo:
