@@ -370,6 +370,17 @@ def _images_of_other_integers(x: Any) -> str:
     )
 
 
+def _tokens(x: Any) -> str:
+    """Which views are for what may be token ids."""
+    shape, dtype = getattr(x, "shape", ()), getattr(x, "dtype", None)
+    if len(shape) != 2 or dtype is None or not tf.as_dtype(dtype).is_integer:
+        return ""
+    return (
+        ". For token ids of texts there is `augment.text_views(augment."
+        "count_tokens(x, vocabulary_size))`"
+    )
+
+
 def _checked_views(views: Any, x: Any) -> augment.Views:
     """The views, each of them tried on two examples."""
     if not isinstance(views, augment.Views):
@@ -380,7 +391,7 @@ def _checked_views(views: Any, x: Any) -> augment.Views:
             else ""
         )
         if views is None:
-            why += _images_of_other_integers(x)
+            why += _images_of_other_integers(x) or _tokens(x)
         raise ValueError(
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"

@@ -216,3 +216,12 @@ def test_batches_go_on_where_they_stopped():
 def test_mistakes_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_what_is_missing_is_said():
+    data = datasets.from_arrays(TOKENS[:4], [0, 1, 0, 1], TOKENS[4:])
+    with pytest.raises(ValueError, match="`views` .*augment.text_views"):
+        pipeline.training_dataset(data, 4, 16)
+    texts = np.array(["a", "b"], object)
+    with pytest.raises(ValueError, match="datasets.from_text"):
+        datasets.from_arrays(texts, [0, 1], texts)
