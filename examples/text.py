@@ -144,7 +144,7 @@ def main(argv):
         data,
         labeled_batch_size=52,
         unlabeled_batch_size=64,
-        # Most words that say little are replaced, and a good part left out.
+        # Many words that say little are replaced, and a good part left out.
         views=augment.text_views(data.statistics, replaced=0.6, strong=0.4),
         steps_per_epoch=FLAGS.steps,
         meta="strong",

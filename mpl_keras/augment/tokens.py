@@ -27,7 +27,8 @@ class TokenStatistics:
         counts: How often each id occurs, [V]; 0 for reserved ids.
         documents: In how many texts it occurs, [V].
         num_texts: How many texts there are.
-        reserved: Ids that are no words. The first is the padding.
+        reserved: Ids that are no words: padding, a word that is not in the
+            vocabulary, and others, such as the start and the end of a text.
 
     Example:
     >>> count_tokens([[2, 2, 3], [2, 0, 0]], vocabulary_size=4)
@@ -93,9 +94,10 @@ def count_tokens(
         tokens: Ids of all training texts, labeled and unlabeled; integers
             [N, length], or a list of rows of different lengths.
         vocabulary_size: Number of ids, the reserved ones included.
-        reserved: Ids that are no words, the padding first. No view replaces
-            or draws them. The default is right for `TextVectorization`: 0 is
-            the padding, and 1 a word that is not in the vocabulary.
+        reserved: Ids that are no words: first the padding, then a word that
+            is not in the vocabulary, then others, such as the start and the
+            end of a text. No view replaces or draws them. The default is right
+            for `TextVectorization`.
 
     Raises:
         ArgumentError: An id is out of range, or no text has a word.
@@ -227,6 +229,8 @@ class WordDropout:
         padding: The id of the padding.
         replacement: An id that stands in the place of a word that is left out,
             such as 1 of `TextVectorization`; by default none does.
+        kept: Ids that are never left out, such as those of the start and the
+            end of a text.
 
     Example:
     >>> view = WordDropout(0.5)
@@ -237,6 +241,7 @@ class WordDropout:
     probability: float
     padding: int = 0
     replacement: int | None = None
+    kept: tuple[int, ...] = ()
 
     def __post_init__(self):
         """Raises for values out of range."""
@@ -244,12 +249,16 @@ class WordDropout:
         arguments.integer("padding", self.padding, 0)
         if self.replacement is not None:
             arguments.integer("replacement", self.replacement, 0)
+        for token in self.kept:
+            arguments.integer("kept", token, 0)
 
     def __call__(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """Token ids [N, length], without some of the words."""
         x = _as_tokens(x, self)
         chosen = _uniform(tf.shape(x), seed) < self.probability
         word = x != self.padding
+        for token in self.kept:
+            word &= x != token
         chosen &= word & tf.reduce_any(word & ~chosen, axis=1, keepdims=True)
         if self.replacement is not None:
             return tf.where(chosen, tf.cast(self.replacement, x.dtype), x)
@@ -262,8 +271,8 @@ def text_views(
     statistics: TokenStatistics,
     *,
     weak: float = 0.1,
-    strong: float = 0.3,
-    replaced: float = 0.5,
+    strong: float = 0.4,
+    replaced: float = 0.6,
 ) -> Views:
     """Views of texts as token ids.
 
@@ -279,15 +288,16 @@ def text_views(
     Example:
     >>> statistics = count_tokens([[2, 3, 4], [2, 5, 0]], vocabulary_size=6)
     >>> text_views(statistics).weak
-    WordDropout(probability=0.1, padding=0, replacement=None)
+    WordDropout(probability=0.1, padding=0, replacement=None, kept=())
     """
     with arguments.passing({"probability": "replaced"}):
         replacement = TfIdfReplacement(replaced, statistics)
-    padding = statistics.reserved[0] if statistics.reserved else 0
+    padding, *others = statistics.reserved or (0,)
+    kept = {"padding": padding, "kept": tuple(others[1:])}
     with arguments.passing({"probability": "weak"}):
-        weak = WordDropout(weak, padding)
+        weak = WordDropout(weak, **kept)
     with arguments.passing({"probability": "strong"}):
-        dropout = WordDropout(strong, padding)
+        dropout = WordDropout(strong, **kept)
     return Views(weak=weak, strong=Compose((replacement, dropout)))
 
 

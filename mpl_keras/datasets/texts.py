@@ -111,7 +111,8 @@ def from_text(
             `keras.layers.TextVectorization` with a vocabulary, or any callable
             from a batch of strings to integers [N, length]. `max_length` is
             then its own affair. An export needs a Keras layer.
-        reserved: Ids of a `tokenizer` that are no words, the padding first.
+        reserved: Ids of a `tokenizer` that are no words, see
+            `augment.count_tokens`.
         labeled_in_unlabeled: Whether labeled texts are among the unlabeled.
         balanced: Whether `num_labeled` holds equal numbers of each class.
         class_names: By default the labels themselves, sorted. For labels of
@@ -165,13 +166,14 @@ def from_text(
         reserved,
     )
 
+    truth = y[rows.unlabeled]
+
     def evaluation(name, given):
         if given is None:
             aside = getattr(rows, name)
             return (x[aside], y[aside]) if len(aside) else None
         return _given_pair(name, given, tokenizer, classes, signs_given)
 
-    truth = y[rows.unlabeled]
     data = from_arrays(
         x[rows.labeled],
         y[rows.labeled],
@@ -184,15 +186,18 @@ def from_text(
         labeled_in_unlabeled=False,
         views=views or augment.text_views(statistics),
     )
+    return _with_tokenizer(data, tokenizer, statistics, training)
+
+
+def _with_tokenizer(data, tokenizer, statistics, training) -> TextData:
+    """The data, and what made them of the training texts."""
     some = np.unique(np.linspace(0, len(training) - 1, _EXAMPLES).astype(int))
-    return TextData(
-        **vars(data)
-        | {
-            "tokenizer": tokenizer,
-            "statistics": statistics,
-            "examples": tuple(training[row] for row in some),
-        }
-    )
+    known = {
+        "tokenizer": tokenizer,
+        "statistics": statistics,
+        "examples": tuple(training[row] for row in some),
+    }
+    return TextData(**vars(data) | known)
 
 
 def _given_pair(name, given, tokenizer, classes, missing):

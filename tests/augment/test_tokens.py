@@ -150,6 +150,18 @@ def test_unknown_words_and_padding_are_not_drawn(piece):
         np.testing.assert_array_equal(seen[TOKENS < 2], TOKENS[TOKENS < 2])
 
 
+def test_start_and_end_are_kept():
+    statistics = augment.count_tokens(TOKENS, V, (0, 1, 38, 39))
+    x = np.where(TOKENS > 37, 2, TOKENS)
+    x = np.pad(x, ((0, 0), (1, 0)), constant_values=38)
+    views = augment.text_views(statistics, weak=0.9)
+    assert views.weak.kept == (38, 39)
+    for view in (views.weak, views.strong):
+        seen = view(x, SEED).numpy()
+        assert (seen[:, 0] == 38).all() and (seen == 38).sum() == len(x)
+        assert (seen != 0).sum() < (x != 0).sum()
+
+
 def test_other_reserved_ids():
     reserved = (3, 7)
     statistics = augment.count_tokens(TOKENS, V, reserved)
@@ -202,6 +214,7 @@ def test_batches_go_on_where_they_stopped():
         (lambda: augment.count_tokens([[0, 1]], V), "at least one word"),
         (lambda: augment.count_tokens([[2]], V, [V]), "`reserved`"),
         (lambda: augment.WordDropout(1.0), "`probability`"),
+        (lambda: augment.WordDropout(0.1, kept=(-1,)), "`kept`"),
         (lambda: augment.TfIdfReplacement(1.2, STATISTICS), "`probability`"),
         (lambda: augment.TfIdfReplacement(0.1, TOKENS), "`statistics`.*count_"),
         (lambda: augment.text_views(STATISTICS, weak=-1), "`weak`"),
