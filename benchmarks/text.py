@@ -90,12 +90,17 @@ SETTINGS = {
 
 def aside(y, random):
     """Places of 2,000 texts, stratified; and of all others."""
-    order = random.permutation(len(y))
-    quota = np.floor(np.bincount(y) * _ASIDE / len(y) + 0.5).astype(int)
-    chosen = np.concatenate(
-        [order[y[order] == k][:count] for k, count in enumerate(quota)]
-    )
-    return np.sort(chosen), np.setdiff1d(order, chosen)
+    share = np.bincount(y) * _ASIDE / len(y)
+    quota = np.floor(share).astype(int)
+    # Largest remainders get what rounding down has left.
+    order = np.argsort(quota - share, kind="stable")
+    quota[order[: _ASIDE - quota.sum()]] += 1
+    chosen = [
+        random.permutation(np.flatnonzero(y == k))[:count]
+        for k, count in enumerate(quota)
+    ]
+    chosen = np.sort(np.concatenate(chosen))
+    return chosen, np.setdiff1d(np.arange(len(y)), chosen)
 
 
 @functools.lru_cache(maxsize=1)
