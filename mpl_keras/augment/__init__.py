@@ -11,6 +11,13 @@ from mpl_keras.augment.rand_augment import (
     POOL,
     RandAugment,
 )
+from mpl_keras.augment.tokens import (
+    TfIdfReplacement,
+    TokenStatistics,
+    WordDropout,
+    count_tokens,
+    text_views,
+)
 from mpl_keras.augment.transforms import (
     Cutout,
     GaussianNoise,
@@ -47,10 +54,14 @@ __all__ = [
     "RandomPaddedCrop",
     "RandomResizedCrop",
     "SMALL",
+    "TfIdfReplacement",
+    "TokenStatistics",
     "View",
     "Views",
+    "WordDropout",
     "affine",
     "cifar_views",
+    "count_tokens",
     "default_views",
     "digits_views",
     "from_function",
@@ -60,4 +71,5 @@ __all__ = [
     "jitter_views",
     "named_views",
     "svhn_views",
+    "text_views",
 ]

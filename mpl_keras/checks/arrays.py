@@ -315,7 +315,8 @@ def _no_array(leaf: np.ndarray) -> tuple[str, str]:
     if leaf.shape:
         received = f"an array of objects, shape={leaf.shape}, first a {kind}"
         if isinstance(first, (str, bytes)):
-            return "text: `x.astype(str)`", received
+            hint = "text: `x.astype(str)`, or `datasets.from_text`"
+            return hint, received
         if hasattr(first, "shape") or isinstance(first, (list, tuple)):
             return "examples of different sizes: make them alike", received
         return "numbers: `x.astype('float32')`", received

@@ -1,4 +1,4 @@
-"""`mpl-keras predict`: pictures or rows, classified into a table."""
+"""`mpl-keras predict`: pictures, rows or texts, classified into a table."""
 
 import sys
 
@@ -23,7 +23,9 @@ many pixels, has its error there instead.
     mpl-keras predict wine_classifier new.csv
 
 A classifier of tables takes a CSV file with the columns of the training table;
-columns besides are ignored, and a row that it cannot take has its error.""",
+columns besides are ignored, and a row that it cannot take has its error. One of
+texts takes a CSV file with a column "text", or a .txt file with a text in each
+line.""",
     ["MODEL", "FOLDER"],
 )
 _group = COMMAND.group("The table")

@@ -24,6 +24,10 @@ from mpl_keras.datasets.splits import (
 from mpl_keras.datasets.tables import (
     from_dataframe,
 )
+from mpl_keras.datasets.texts import (
+    TextData,
+    from_text,
+)
 from mpl_keras.datasets.tfds import (
     from_tfds,
 )
@@ -37,11 +41,13 @@ __all__ = [
     "Items",
     "SemiSupervisedData",
     "Source",
+    "TextData",
     "digits",
     "evaluation_batches",
     "from_arrays",
     "from_dataframe",
     "from_folder",
+    "from_text",
     "from_tfds",
     "images",
     "split_labeled",

@@ -133,12 +133,7 @@ def check_classes(
     """
     values = collections.Counter(values)
     if signs is None:
-        found = [value for value in values if is_sign(value, values)]
-        numbers = [v for v in values if not isinstance(v, (str, bool))]
-        if len(numbers) == len(values) and _looks_unlabeled(numbers):
-            found = [-1]
-        elif "-1" in values and set(values) - {"-1"} not in ({"1"}, {"+1"}):
-            found += ["-1"]
+        found = doubtful_classes(values)
         if found:
             counts = ", ".join(f"{v!r} {values[v]:,} times" for v in found)
             raise ArgumentError(
@@ -150,7 +145,7 @@ def check_classes(
                 repr(column),
                 note=f", which holds {counts}",
             )
-    alike = [] if declared else _alike(values)
+    alike = [] if declared else alike_classes(values)
     if alike:
         raise ArgumentError(
             "target",
@@ -164,6 +159,26 @@ def check_classes(
         )
 
 
+def doubtful_classes(values: Iterable) -> list:
+    """The classes that look as if they said that the class is missing.
+
+    Args:
+        values: All classes, once each or more often.
+
+    Example:
+    >>> doubtful_classes(["cat", "?"]), doubtful_classes([-1, 0, 1])
+    (['?'], [-1])
+    """
+    values = dict.fromkeys(values)
+    numbers = [v for v in values if not isinstance(v, (str, bool))]
+    if len(numbers) == len(values) and _looks_unlabeled(numbers):
+        return [-1]
+    found = [value for value in values if is_sign(value, values)]
+    if "-1" in values and set(values) - {"-1"} not in ({"1"}, {"+1"}):
+        found += ["-1"]
+    return found
+
+
 def _looks_unlabeled(values):
     """Whether -1 stands beside numbers that count; -1 and 1 are classes."""
     others = sorted(set(values) - {-1})
@@ -172,8 +187,13 @@ def _looks_unlabeled(values):
     return others in [list(range(k, k + len(others))) for k in (0, 1)]
 
 
-def _alike(values):
-    """Values that are the same but for case, blanks and forms of accents."""
+def alike_classes(values: Iterable) -> list:
+    """Values that are the same but for case, blanks and forms of accents.
+
+    Example:
+    >>> alike_classes(["cat", "Cat ", "dog"])
+    ['cat', 'Cat ']
+    """
     groups = collections.defaultdict(list)
     for value in values:
         if isinstance(value, str):
@@ -291,7 +311,7 @@ def _no_categories(column, found, must, came):
 def _warn(odd, found, column):
     """Says what is taken as a category, and may be none."""
     _warn_of_signs(odd, found, column)
-    alike = _alike(found)
+    alike = alike_classes(found)
     if alike:
         warnings.warn(
             f"The column {column!r} holds {_listed(alike)}, which differ in "

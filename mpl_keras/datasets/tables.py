@@ -2,13 +2,13 @@
 
 import dataclasses
 from collections.abc import Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mpl_keras import augment
-from mpl_keras.checks import arguments
-from mpl_keras.datasets import columns, signs, splits
+from mpl_keras.datasets import columns, signs
+from mpl_keras.datasets import rows as rows_of
 from mpl_keras.datasets.semi_supervised_data import (
     SemiSupervisedData,
     from_arrays,
@@ -108,17 +108,19 @@ def from_dataframe(
     names = _feature_names(frame, target, features)
     missing = signs.check_signs(missing)
     y, classes = _classes(frame[target], missing)
-    rows = _split(
+    rows = rows_of.split(
         y,
         len(classes),
         num_labeled,
         seed,
-        test_fraction=_fraction("test", test, test_fraction),
-        validation_fraction=_fraction(
+        test_fraction=rows_of.fraction("test", test, test_fraction),
+        validation_fraction=rows_of.fraction(
             "validation", validation, validation_fraction
         ),
         labeled_in_unlabeled=labeled_in_unlabeled,
         balanced=balanced,
+        must="`frame` must have training rows without a target, the "
+        "unlabeled ones, or `num_labeled` must hide some",
     )
     encoder = columns.fit(
         frame, names, rows.training, standardize, missing, fill_missing
@@ -184,90 +186,6 @@ def _views(x, encoder) -> augment.Views | None:
     if not deviation.any():
         return None
     return augment.jitter_views(0.05 * deviation, 0.2 * deviation)
-
-
-# Rows.
-
-
-class _Rows(NamedTuple):
-    labeled: np.ndarray
-    unlabeled: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
-    training: np.ndarray
-
-
-def _split(
-    y,
-    num_classes,
-    num_labeled,
-    seed,
-    *,
-    test_fraction,
-    validation_fraction,
-    labeled_in_unlabeled,
-    balanced,
-) -> _Rows:
-    """Ascending row numbers; `y` is -1 where the target is missing."""
-    rest = np.flatnonzero(y >= 0)
-    test = _test_rows(y, rest, test_fraction, num_classes)
-    rest = np.setdiff1d(rest, test)
-    labeled, _, validation = (
-        rest[part]
-        for part in splits.split(
-            y[rest],
-            num_labeled,
-            seed,
-            num_classes,
-            validation_fraction=validation_fraction,
-            balanced=balanced,
-        )
-    )
-    _check_every_class(y[labeled], num_classes, "validation_fraction")
-    training = np.setdiff1d(np.arange(len(y)), [*test, *validation])
-    others = np.setdiff1d(training, labeled)
-    if not len(others):
-        raise ValueError(
-            "`frame` must have training rows without a target, the unlabeled "
-            "ones, or `num_labeled` must hide some. Received: "
-            f"{len(training)} training rows, all labeled"
-        )
-    unlabeled = training if labeled_in_unlabeled else others
-    return _Rows(labeled, unlabeled, validation, test, training)
-
-
-def _test_rows(y, known, fraction, num_classes) -> np.ndarray:
-    """A stratified share of the rows with a target, the same for all seeds."""
-    count = round(fraction * len(known))
-    if fraction and not count:
-        raise ValueError(
-            "`test_fraction` must set aside at least one row. Received: "
-            f"test_fraction={fraction} of {len(known)} rows with a target"
-        )
-    random = np.random.RandomState(0)
-    test = known[splits.stratified(y[known], count, random, num_classes)]
-    rest = np.setdiff1d(known, test)
-    _check_every_class(y[rest], num_classes, "test_fraction")
-    return test
-
-
-def _check_every_class(y, num_classes, argument) -> None:
-    left = np.bincount(y, minlength=num_classes)
-    if not left.all():
-        raise ValueError(
-            f"`{argument}` must leave a labeled row of each class. "
-            f"Received: {left.tolist()} rows left of the classes"
-        )
-
-
-def _fraction(name, given, fraction):
-    arguments.number(f"{name}_fraction", fraction, 0, below=1)
-    if fraction and given is not None:
-        raise ValueError(
-            f"`{name}_fraction` must be 0 where `{name}` is given. "
-            f"Received: {name}_fraction={fraction}"
-        )
-    return fraction
 
 
 # The target.

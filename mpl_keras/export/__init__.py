@@ -1,4 +1,4 @@
-"""A network as people deploy it: pictures or rows in, class names out."""
+"""A network as people deploy it: pictures, rows or texts in, names out."""
 
 from mpl_keras.export.formats import (
     FORMATS,
@@ -19,6 +19,9 @@ from mpl_keras.export.prediction_table import (
 from mpl_keras.export.table_classifier import (
     TableClassifier,
 )
+from mpl_keras.export.text_classifier import (
+    TextClassifier,
+)
 from mpl_keras.export.write import (
     Agreement,
     check_classifier,
@@ -33,6 +36,7 @@ __all__ = [
     "FORMATS",
     "Prediction",
     "TableClassifier",
+    "TextClassifier",
     "check_classifier",
     "convert",
     "load",

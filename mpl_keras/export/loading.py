@@ -13,6 +13,7 @@ from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export import runtimes
 from mpl_keras.export.table_classifier import TableClassifier
+from mpl_keras.export.text_classifier import TextClassifier
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 # Where a `.keras` or LiteRT file holds what is known about the classifier:
@@ -92,6 +93,18 @@ class _Keras(Classifier):
         self._run = run
 
 
+def _keras_of_texts(path, metadata):
+    """The classifier in a `.keras` file of texts."""
+    network = keras.saving.load_model(path, compile=False)
+
+    @tf.function(input_signature=[tf.TensorSpec((None,), tf.string)])
+    def run(strings):
+        logits = network(strings, training=False)
+        return tf.nn.softmax(tf.cast(logits, tf.float32))
+
+    return TextClassifier(metadata, run)
+
+
 class _LiteRT(Classifier):
     def __init__(self, path):
         super().__init__(_zipped(path))
@@ -111,17 +124,24 @@ _SUFFIXES = {".keras": _Keras, ".tflite": _LiteRT, ".onnx": _ONNX}
 
 
 def _saved_model(path):
-    """The classifier in a folder, of images or of tables."""
+    """The classifier in a folder, of images, of tables or of texts."""
     model = tf.saved_model.load(path)
     try:
         described = model.signatures["metadata"]()
     except KeyError as error:
         raise _unknown(path) from error
     metadata = json.loads(described["json"].numpy())
-    if "columns" not in metadata:
+    if "columns" not in metadata and "texts" not in metadata:
         return _SavedModel(model, metadata)
     serve = model.signatures["serving_default"]
     # A signature alone does not keep what was loaded.
+    if "texts" in metadata:
+        return TextClassifier(
+            metadata,
+            lambda strings: _call(model, serve, {"strings": strings})[
+                "probabilities"
+            ],
+        )
     return TableClassifier(metadata, lambda **rows: _call(model, serve, rows))
 
 
@@ -130,14 +150,14 @@ def _call(model, serve, rows):
     return serve(**rows)
 
 
-def load(path: Any) -> Classifier | TableClassifier:
+def load(path: Any) -> Classifier | TableClassifier | TextClassifier:
     """Loads what `write_classifier` has written, in any of its formats.
 
     Args:
         path: A SavedModel's folder, or a `.keras`, `.tflite` or `.onnx` file.
 
     Returns:
-        A `Classifier` of images, or a `TableClassifier`.
+        A `Classifier` of images, a `TableClassifier` or a `TextClassifier`.
 
     Raises:
         MissingFileError: There is nothing.
@@ -177,6 +197,8 @@ classifier. Received: path=student.onnx, which does not exist
             path,
         )
     try:
+        if kind is _Keras and "texts" in (metadata := _zipped(path)):
+            return _keras_of_texts(path, metadata)
         return kind(path)
     except (ImportError, ValueError):
         raise

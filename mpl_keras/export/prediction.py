@@ -73,7 +73,7 @@ def predict_files(
         raise arguments.ArgumentError(
             "classifier",
             "be a classifier of images, as `export.load` gives; one of tables "
-            "is called on the columns itself",
+            "or texts is called on the columns or strings itself",
             type(classifier).__name__,
         )
     reader = _Reader(classifier.preprocessing, max_pixels)

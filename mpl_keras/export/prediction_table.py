@@ -15,6 +15,7 @@ from mpl_keras.datasets import folder_files
 from mpl_keras.export import loading, prediction, row_predictions
 from mpl_keras.export.cells import class_cell, path_cell, write_row
 from mpl_keras.export.table_classifier import TableClassifier
+from mpl_keras.export.text_classifier import TextClassifier
 
 _HEAD = ("file", "class", "probability", "error")
 _SHOWN_EVERY = 64  # files
@@ -85,7 +86,9 @@ def write_predictions(
         model: Path of an exported classifier, see `load`.
         folder: The folder, or one image file. Hidden files are passed over.
             For a classifier of tables, a CSV file with the columns of the
-            training table: then there is a row for each of its rows.
+            training table: then there is a row for each of its rows. For a
+            classifier of texts, a CSV file with a column "text", or a .txt
+            file with a text in each line.
         filepath: The table to write. It appears when it is complete.
         batch_size: How many images are classified at once.
         max_pixels: See `predict_files`.
@@ -119,7 +122,7 @@ an image. Received: folder=nowhere
     files.check_free(filepath, overwrite)
     with arguments.passing({"path": "model"}):
         classifier = loading.load(model)
-    if isinstance(classifier, TableClassifier):
+    if isinstance(classifier, (TableClassifier, TextClassifier)):
         return _of_rows(
             classifier, folder, filepath, batch_size, all_probabilities
         )

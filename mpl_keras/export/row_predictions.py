@@ -1,4 +1,4 @@
-"""The rows of a CSV file through an exported classifier of tables."""
+"""The rows of a file through an exported classifier of tables or texts."""
 
 import csv
 import itertools
@@ -11,13 +11,14 @@ from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.names import printable
 from mpl_keras.export.cells import class_cell
 from mpl_keras.export.table_classifier import TableClassifier
+from mpl_keras.export.text_classifier import COLUMN, TextClassifier
 
 _HEAD = ("row", "class", "probability", "error")
 _DELIMITERS = ",;\t"
 
 
 def write_rows(
-    classifier: TableClassifier,
+    classifier: TableClassifier | TextClassifier,
     source: str,
     filepath: str,
     count: Callable[[str], None],
@@ -33,7 +34,8 @@ def write_rows(
     Args:
         classifier: What `load` gives.
         source: The CSV file: UTF-8, names of columns in the first line, divided
-            by commas, semicolons or tabs. Columns besides are ignored.
+            by commas, semicolons or tabs. Columns besides are ignored. For a
+            classifier of texts a .txt file, too: a text in each line.
         filepath: The table to write. It appears when it is complete.
         count: Called with the class of each row, or "" for one with an error.
         batch_size: How many rows are classified at once.
@@ -76,7 +78,7 @@ def _read(classifier, source) -> tuple[list[str], Iterator[list[str]]]:
     if os.path.isdir(source):
         raise ArgumentError(
             "folder",
-            "be a CSV file for a classifier of tables",
+            "be a CSV file for a classifier of tables or texts",
             source,
             note=", a folder",
         )
@@ -88,6 +90,8 @@ def _read(classifier, source) -> tuple[list[str], Iterator[list[str]]]:
     except UnicodeDecodeError as error:
         note = f", which is no UTF-8 ({error.reason})"
         raise _no_table(source, note) from error
+    if isinstance(classifier, TextClassifier) and _is_plain(source):
+        return [COLUMN], _lines(source)
     # That which gives the most of the columns.
     sign = max(heads, key=lambda s: len({*heads[s]} & {*classifier.columns}))
     head = heads[sign]
@@ -109,6 +113,17 @@ def _rows(source, sign):
         except csv.Error as error:
             note = f", line {reader.line_num}: {error}"
             raise _no_table(source, note) from error
+
+
+def _is_plain(source):
+    return os.path.splitext(source)[1].lower() == ".txt"
+
+
+def _lines(source):
+    """The lines of a plain text, each as a row of one cell."""
+    with open(source, encoding="utf-8-sig") as file:
+        for line in file:
+            yield [line.strip()]
 
 
 def _first_line(source, sign):

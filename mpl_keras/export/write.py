@@ -18,7 +18,14 @@ from mpl_keras.checks import arguments
 from mpl_keras.datasets import sources
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 from mpl_keras.datasets.tables import TableData
-from mpl_keras.export import formats, loading, runtimes, table_serving
+from mpl_keras.datasets.texts import TextData
+from mpl_keras.export import (
+    formats,
+    loading,
+    runtimes,
+    table_serving,
+    text_serving,
+)
 from mpl_keras.models import SemiSupervisedModel
 from mpl_keras.networks import requirements
 from mpl_keras.report import model_card
@@ -37,7 +44,7 @@ class Agreement(NamedTuple):
         difference: Largest difference of a probability.
         classes: How many different classes the network gives them: of one
             alone, agreement says nothing.
-        unit: What was classified: "images", or "rows" of a table.
+        unit: What was classified: "images", "rows" of a table, or "texts".
 
     Example:
     >>> print(Agreement(images=256, agreement=1.0, difference=2e-7, classes=3))
@@ -69,6 +76,14 @@ _TABLE_USE = (
     "the JSON beside it, which says of each column its input and dtype; the "
     "encoding of the table and class names are in it."
 )
+
+_TEXT_USES = {
+    "tf_saved_model": 'A tensor "strings" [N]: see its signature '
+    "`serving_default`; the tokenizer and class names are in it.",
+    "keras": "After `import mpl_keras`, `keras.saving.load_model(path, "
+    "compile=False)`: from a tensor of strings [N] to logits, whose softmax "
+    "are the probabilities; the tokenizer is in it.",
+}
 
 
 def write_classifier(
@@ -111,9 +126,14 @@ TensorFlow Serving |
     their categories and what fills their gaps stand in `filepath` + ".json",
     and in `metadata`. `load` gives a `TableClassifier`, for data frames.
 
+    Of texts (`datasets.from_text`) a SavedModel or a `.keras` file is written,
+    with the tokenizer in it. The SavedModel's `serving_default` takes
+    "strings", [N]; the `.keras` file's model takes a tensor of strings [N] and
+    gives logits. `load` gives a `TextClassifier`, for lists of strings.
+
     Args:
-        model: A `MetaPseudoLabels` or `UDA` model, or any network from images
-            or a table's features to logits.
+        model: A `MetaPseudoLabels` or `UDA` model, or any network from images,
+            a table's features or token ids to logits.
         filepath: Where to. What is written appears when it is complete.
         data: What was trained on. Preprocessing and class names are taken
             from it, images to check and calibrate with, and test images for
@@ -164,6 +184,8 @@ TensorFlow Serving |
             f"{os.fspath(filepath)}.json",
             files.json_writer(_metadata(data)),
         )
+    if isinstance(data, TextData):
+        known["use"] = _TEXT_USES[format]
     facts = known | {"check": checked[0]} | dict(facts or {})
     files.write_whole(
         f"{os.fspath(filepath)}.md",
@@ -193,7 +215,10 @@ def convert(
     metadata = _metadata(data)
     if isinstance(data, TableData):
         table_serving.write_saved_model(network, path, data.encoder, metadata)
-        return _compare_rows(network, path, data)
+        x = data.encoder(data.examples)
+        return _compare_examples(network, path, x, data.examples, "rows")
+    if isinstance(data, TextData):
+        return _convert_texts(network, path, data, format, metadata)
     options = {}
     if format == "litert_int8":
         calibration = _pixels(data, _CALIBRATED, data.unlabeled)
@@ -204,11 +229,26 @@ def convert(
     return _compare(network, path, images, format, data.preprocessing)
 
 
+def _convert_texts(network, path, data, format, metadata):
+    """Writes a network of texts, and checks it."""
+    if format == "keras":
+        whole = text_serving.from_strings(network, data.tokenizer)
+        formats.write_keras(whole, path, None, metadata)
+    else:
+        text_serving.write_saved_model(network, path, data.tokenizer, metadata)
+    examples = list(data.examples)
+    return _compare_examples(
+        network, path, data.encode(examples), examples, "texts"
+    )
+
+
 def _metadata(data):
     """What a file knows of its classifier, beside the network."""
     known = {"class_names": list(data.class_names)}
     if isinstance(data, TableData):
         return known | table_serving.described(data.encoder)
+    if isinstance(data, TextData):
+        return known | {"texts": {"max_length": data.max_length}}
     return known | {"preprocessing": data.preprocessing.get_config()}
 
 
@@ -232,6 +272,9 @@ def check_classifier(
     files.check_free(filepath, overwrite)
     if isinstance(data, TableData):
         _check_table(network, data, format)
+        return
+    if isinstance(data, TextData):
+        _check_texts(network, data, format)
         return
     preprocessing = getattr(data, "preprocessing", None)
     if preprocessing is None:
@@ -286,23 +329,50 @@ def _check_table(network, data, format):
         )
 
 
-def _compare_rows(network, path, data):
-    """Runs what was written for a table, on rows as they came."""
+def _check_texts(network, data, format):
+    """The same for texts."""
+    if format not in text_serving.FORMATS:
+        raise arguments.ArgumentError(
+            "format",
+            f"be one of {text_serving.FORMATS} for texts: other formats hold "
+            "no strings",
+            repr(format),
+        )
+    if not data.examples or not isinstance(data.tokenizer, keras.layers.Layer):
+        raise arguments.ArgumentError(
+            "data",
+            "be what `datasets.from_text` has made, its tokenizer a Keras "
+            "layer, to be written into the classifier",
+            repr(data),
+            note=f", whose tokenizer is {data.tokenizer!r}",
+        )
+    _check_outputs(network, data)
+    inputs = requirements.symbolic_inputs(network)
+    takes = tuple(getattr(inputs, "shape", ()))[1:]
+    if takes not in ((data.max_length,), (None,)):
+        raise arguments.ArgumentError(
+            "data",
+            f"hold the token ids that the network takes, of shape {takes}",
+            f"{data.max_length} ids of each text",
+        )
+
+
+def _compare_examples(network, path, x, examples, unit):
+    """Runs what was written for a table or texts, on what came in."""
     with tf.device("CPU:0"):
-        x = data.encoder(data.examples)
         logits = network(tf.constant(x), training=False)
         expected = tf.nn.softmax(tf.cast(logits, tf.float32)).numpy()
-        given = loading.load(path)(data.examples)
+        given = loading.load(path)(examples)
     difference = float(np.abs(given - expected).max())
     if not difference <= _EXACT:
         raise ValueError(
             "What was written differs from the network, and was not kept: "
-            f"probabilities of {len(x)} rows differ by up to {difference:.1e}, "
-            f"more than {_EXACT:.0e}."
+            f"probabilities of {len(x)} {unit} differ by up to "
+            f"{difference:.1e}, more than {_EXACT:.0e}."
         )
     classes = len(np.unique(expected.argmax(-1)))
     same = expected.argmax(-1) == given.argmax(-1)
-    return Agreement(len(x), float(same.mean()), difference, classes, "rows")
+    return Agreement(len(x), float(same.mean()), difference, classes, unit)
 
 
 def _pixels(data, count, x=None):

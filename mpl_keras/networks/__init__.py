@@ -5,6 +5,9 @@ from mpl_keras.networks.backbones import (
     names,
 )
 from mpl_keras.networks.batch_norm import fused as fused_batch_norm
+from mpl_keras.networks.text import (
+    word_average,
+)
 from mpl_keras.networks.wide_residual import (
     regularizer,
     wide_resnet,
@@ -16,4 +19,5 @@ __all__ = [
     "names",
     "regularizer",
     "wide_resnet",
+    "word_average",
 ]

@@ -60,7 +60,7 @@ def checked(views: Any, x: Any) -> augment.Views:
             else ""
         )
         if views is None:
-            why += _images_of_other_integers(x)
+            why += _images_of_other_integers(x) or _tokens(x)
         raise ValueError(
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"
@@ -176,6 +176,17 @@ def _operations(graph) -> Iterator[str]:
     yield from (node.op for node in graph.node)
     for function in graph.library.function:
         yield from (node.op for node in function.node_def)
+
+
+def _tokens(x: Any) -> str:
+    """Which views are for what may be token ids."""
+    shape, dtype = getattr(x, "shape", ()), getattr(x, "dtype", None)
+    if len(shape) != 2 or dtype is None or not tf.as_dtype(dtype).is_integer:
+        return ""
+    return (
+        ". For token ids of texts there is `augment.text_views(augment."
+        "count_tokens(x, vocabulary_size))`"
+    )
 
 
 def _images_of_other_integers(x: Any) -> str:

@@ -135,3 +135,32 @@ def test_every_script_has_help(script, tmp_path):
     text = run(script, "--help", cwd=tmp_path).stdout
     assert "--output" in text
     assert "--seed" in text
+
+
+@pytest.mark.slow
+def test_text(tmp_path):
+    with open(tmp_path / "mails.csv", "w", encoding="utf-8") as file:
+        file.write("folder,body\n")
+        for number in range(60):
+            name, word = ("work", "sea")[number % 2], number % 7
+            kept = name if number < 40 else ""
+            file.write(f'{kept},"Word{word} {name}{word}, über"\n')
+    flags = (
+        *("--csv=mails.csv", "--text=body", "--label=folder", "--steps=200"),
+        *("--num_labeled=8", "--output_dir=out"),
+    )
+    result = run("text.py", *flags, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    last = result.stdout.splitlines()[-1]
+    assert re.fullmatch(r"test accuracy: \d+\.\d\d %", last)
+    lines = (tmp_path / "out/predictions.csv").read_text().splitlines()
+    assert lines[0] == "row,predicted,probability" and len(lines) == 21
+    assert lines[1].startswith("40,")
+    model = tf.saved_model.load(str(tmp_path / "out/classifier"))
+    answer = model.signatures["serving_default"](
+        strings=tf.constant(["Word3 sea3, über", "Word3 work3"])
+    )
+    assert set(answer["classes"].numpy()) <= {b"sea", b"work"}
+    again = run("text.py", "--output_dir=out", cwd=tmp_path)
+    assert again.returncode != 0
+    assert "--output_dir=out: must be a new folder" in again.stderr
