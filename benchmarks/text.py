@@ -67,7 +67,7 @@ _ASIDE = 2000
 SETTINGS = {
     "vocabulary_size": 5000,
     "max_length": 64,
-    "width": 64,
+    "width": 128,
     "weak": 0.1,  # words left out
     "strong": 0.4,
     "replaced": 0.6,
@@ -75,8 +75,8 @@ SETTINGS = {
     "unlabeled_batch_size": 64,
     "steps": 800,
     "supervised_steps": 400,
-    "learning_rate": 0.003,
-    "student_learning_rate": 0.003,
+    "learning_rate": 0.1,
+    "student_learning_rate": 0.1,
     "student_wait": 150,
     "temperature": 0.7,
     "threshold": 0.6,
@@ -143,13 +143,16 @@ def logistic(data, texts, chosen, given):
 
 
 def make_network(data, settings):
-    """A weighted sum of embeddings."""
+    """A weighted sum of embeddings, which begin with what all texts tell."""
+    weights = data.statistics.word_weights
     return networks.word_average(
         data.max_length,
         data.vocabulary_size,
         data.num_classes,
-        word_weights=data.statistics.word_weights,
-        width=settings["width"],
+        word_weights=weights,
+        word_vectors=datasets.word_vectors(
+            data.unlabeled, weights, settings["width"]
+        ),
     )
 
 
@@ -174,7 +177,7 @@ def make_model(method, data, settings, steps, seed):
             settings[name], steps - wait, alpha=0.1
         )
         rate = schedules.Delayed(rate, wait) if wait else rate
-        return keras.optimizers.Adam(rate)
+        return keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
 
     options = {"metrics": ["accuracy"], "steps_per_execution": 10}
     if method in ("supervised", "uda"):

@@ -35,6 +35,9 @@ from mpl_keras.datasets.toys import (
     digits,
     two_moons,
 )
+from mpl_keras.datasets.word_vectors import (
+    word_vectors,
+)
 
 __all__ = [
     "EvaluationStream",
@@ -52,4 +55,5 @@ __all__ = [
     "images",
     "split_labeled",
     "two_moons",
+    "word_vectors",
 ]

@@ -8,6 +8,8 @@ import numpy as np
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 
+_LENGTH = 5.0  # of a text's vector, where the words' are given
+
 
 def word_average(
     max_length: int,
@@ -15,6 +17,7 @@ def word_average(
     num_classes: int,
     *,
     word_weights: Any = None,
+    word_vectors: Any = None,
     width: int = 64,
     dropout: float = 0.0,
 ) -> keras.Model:
@@ -32,7 +35,12 @@ def word_average(
             the ids 0 and 1, padding and words that are not in the vocabulary.
             `data.statistics.word_weights` of `datasets.from_text` weigh rare
             words more.
-        width: Of an embedding.
+        word_vectors: What the embeddings begin with, [vocabulary_size, any
+            width], such as `datasets.word_vectors` finds in all texts. The sum
+            is then scaled to one length. By default small random numbers. They
+            are trained; take SGD, because Adam gives each number an update of
+            one size, and soon nothing is left of them.
+        width: Of an embedding, where there are no `word_vectors`.
         dropout: Rate before the last layer.
 
     Returns:
@@ -52,6 +60,9 @@ def word_average(
     arguments.integer("width", width, 1)
     arguments.number("dropout", dropout, 0, below=1)
     weights = _checked_weights(word_weights, vocabulary_size)
+    vectors = _checked_vectors(word_vectors, vocabulary_size)
+    if vectors is not None:
+        width = vectors.shape[1]
     layers = keras.layers
     ids = keras.Input((max_length,), dtype="int32", name="ids")
     importance = layers.Embedding(
@@ -59,12 +70,36 @@ def word_average(
     )
     share = layers.UnitNormalization(axis=1)(importance(ids))
     importance.set_weights([weights[:, np.newaxis]])
-    words = layers.Embedding(vocabulary_size, width, name="words")(ids)
-    x = layers.Dot(axes=1)([share, words])
+    embedding = layers.Embedding(vocabulary_size, width, name="words")
+    x = layers.Dot(axes=1)([share, embedding(ids)])
     x = layers.Flatten()(x)
+    if vectors is not None:
+        embedding.set_weights([vectors])
+        x = layers.UnitNormalization()(x)
+        x = layers.Rescaling(_LENGTH, dtype="float32")(x)
     x = layers.Dropout(dropout)(x)
     logits = layers.Dense(num_classes, dtype="float32", name="logits")(x)
     return keras.Model(ids, logits, name="word_average")
+
+
+def _checked_vectors(vectors, vocabulary_size):
+    """One vector for each id, or None."""
+    if vectors is None:
+        return None
+    vectors = np.asarray(vectors)
+    fits = vectors.ndim == 2 and len(vectors) == vocabulary_size
+    if vectors.dtype.kind != "f" or not fits:
+        raise ArgumentError(
+            "word_vectors",
+            "be a vector of floats for each of {vocabulary_size} ids",
+            f"{vectors.dtype} of shape {vectors.shape}",
+            others={"vocabulary_size": str(vocabulary_size)},
+        )
+    if not np.isfinite(vectors).all():
+        raise ArgumentError(
+            "word_vectors", "be finite", "NaN or infinite numbers"
+        )
+    return vectors.astype(np.float32)
 
 
 def _checked_weights(weights, vocabulary_size):
