@@ -188,8 +188,9 @@ def _quarter(examples):
     """
     size = tf.shape(tf.nest.flatten(examples)[0])[0]
     most = size * replicas.num_replicas() // _FEW
-    apart = tf.clip_by_value(most, 1, 4)
-    return tf.nest.map_structure(lambda part: part[::apart], examples)
+    # A slice of unknown steps would forget the form of an example.
+    kept = tf.range(0, size, tf.clip_by_value(most, 1, 4))
+    return tf.nest.map_structure(lambda part: tf.gather(part, kept), examples)
 
 
 def _label_gradient(label_tape, gradients, vectors, labels, scale):

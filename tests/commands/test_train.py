@@ -101,6 +101,7 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "finetuned.keras",
         "finetuned.md",
         "metrics.csv",
+        "label_next.csv",
         "report.html",
         "results.json",
         "settings.json",
