@@ -256,6 +256,7 @@ _FASHION = dataclasses.replace(
     consistency_ramp_steps=400,
     distribution_alignment="labeled",
     feedback_measured="before",
+    average_of="teacher",
     source="This library, benchmarks/search.py: Fashion-MNIST, chosen on "
     "training images that were set aside.",
     departures="None: there are no published figures with these networks.",
