@@ -1,6 +1,7 @@
 """What both classifiers do alike: rows in, classes out."""
 
 import contextlib
+import logging
 import math
 import random
 from collections.abc import Callable, Iterator
@@ -82,7 +83,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             steps_per_epoch=recipe.steps,
             seed=int(seed),
         )
-        self.model_.fit(batches, verbose=self.verbose)
+        with without_word_of_retracing():
+            self.model_.fit(batches, verbose=self.verbose)
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -196,9 +198,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         """A new network, from rows to logits."""
         num_classes = len(self.classes_)
         if isinstance(self.network, str):
-            return networks.make(
-                self.network, shape, num_classes, weight_decay=decay
-            )
+            with arguments.passing({"name": "network"}):
+                return networks.make(
+                    self.network, shape, num_classes, weight_decay=decay
+                )
         if self.network is not None:
             if not callable(self.network):
                 raise ArgumentError(
@@ -267,6 +270,28 @@ def seeded(seed: int) -> Iterator[None]:
         yield
     finally:
         random.setstate(before)
+
+
+@contextlib.contextmanager
+def without_word_of_retracing() -> Iterator[None]:
+    """Within it, TensorFlow does not warn that functions are traced again.
+
+    A search fits many models, and each has a step of its own to trace.
+
+    Example:
+    >>> with without_word_of_retracing():
+    ...     logging.getLogger("tensorflow").warning("retracing")
+    """
+    logger = logging.getLogger("tensorflow")
+
+    def is_other(record):
+        return "retracing" not in record.getMessage()
+
+    logger.addFilter(is_other)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_other)
 
 
 def steps_at_once(steps: int) -> int:
