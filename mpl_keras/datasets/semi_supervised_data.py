@@ -305,7 +305,9 @@ class EvaluationStream:
     num_examples: int
 
 
-def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
+def evaluation_batches(
+    x: Any, y: Any, batch_size: int = 256
+) -> tf.data.Dataset:
     """Batches (x, y) in order, for Keras's `evaluate`.
 
     The dataset's attribute `stream` is an `EvaluationStream`: how many there

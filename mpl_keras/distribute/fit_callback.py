@@ -31,7 +31,12 @@ class FitCallback(keras.callbacks.Callback):
 
     resumes = False
 
-    def on_fit(self, model, dataset, steps_per_epoch) -> tuple[int, int]:
+    def on_fit(
+        self,
+        model: keras.Model,
+        dataset: tf.data.Dataset,
+        steps_per_epoch: int | None,
+    ) -> tuple[int, int]:
         """Before the first step.
 
         Args:

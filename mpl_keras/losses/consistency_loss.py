@@ -1,5 +1,7 @@
 """UDA's consistency loss."""
 
+from typing import Any, Self
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -87,11 +89,11 @@ class ConsistencyLoss(keras.losses.Loss):
         threshold: float | AdaptiveThreshold = 0.0,
         mask_on: str = "raw",
         divergence: str = "crossentropy",
-        distribution_alignment=None,
+        distribution_alignment: Any = None,
         alignment_momentum: float = 0.99,
         reduction: str | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype=None,
+        dtype: Any = None,
         *,
         hard_targets: bool = False,
         align_targets: bool = True,
@@ -123,7 +125,7 @@ class ConsistencyLoss(keras.losses.Loss):
             return self.threshold
         return None
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Values of shape `(batch,)`."""
         self._check_fixed()
         return consistency(
@@ -136,14 +138,14 @@ class ConsistencyLoss(keras.losses.Loss):
             self.hard_targets,
         )
 
-    def mask(self, weak_logits):
+    def mask(self, weak_logits: Any) -> tf.Tensor:
         """1.0 where the weak view is confident enough, else 0.0."""
         self._check_fixed()
         return confidence_mask(
             weak_logits, self.temperature, self.threshold, self.mask_on
         )
 
-    def unmasked(self, weak_logits, strong_logits) -> tf.Tensor:
+    def unmasked(self, weak_logits: Any, strong_logits: Any) -> tf.Tensor:
         """Values of shape `(batch,)`, as if all examples counted."""
         return view_divergence(
             weak_logits,
@@ -153,7 +155,7 @@ class ConsistencyLoss(keras.losses.Loss):
             self.hard_targets,
         )
 
-    def probabilities(self, weak_logits) -> tf.Tensor:
+    def probabilities(self, weak_logits: Any) -> tf.Tensor:
         """Those whose confidence is held against the threshold."""
         weak_logits = as_float(weak_logits)
         if self.mask_on == "sharpened":
@@ -170,7 +172,7 @@ class ConsistencyLoss(keras.losses.Loss):
                 type(self.threshold).__name__,
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         # Where these are as they were before they came, they are left out, so
         # that a training goes on with the backups that it has.
@@ -194,7 +196,7 @@ class ConsistencyLoss(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         config = dict(config)
         if isinstance(config.get("threshold"), dict):

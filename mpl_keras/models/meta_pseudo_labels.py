@@ -1,5 +1,7 @@
 """Meta Pseudo Labels: a teacher that learns from how its student fares."""
 
+from typing import Any, Literal
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -105,15 +107,19 @@ class MetaPseudoLabels(SemiSupervisedModel):
         teacher: keras.Model,
         student: keras.Model,
         *,
-        consistency="default",
-        consistency_weight=1.0,
-        feedback="default",
+        consistency: losses.ConsistencyLoss
+        | Literal["default"]
+        | None = "default",
+        consistency_weight: schedules.Schedule = 1.0,
+        feedback: feedback_module.Feedback
+        | Literal["default"]
+        | None = "default",
         pseudo_labels: str | None = None,
         pseudo_label_view: str = "weak",
         label_smoothing: float = 0.0,
         ema_momentum: float = 0.995,
         average_of: str = "student",
-        supervised_threshold=None,
+        supervised_threshold: schedules.Schedule | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
@@ -175,15 +181,15 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
     def compile(
         self,
-        teacher_optimizer=None,
-        student_optimizer=None,
-        metrics=None,
-        weighted_metrics=None,
+        teacher_optimizer: keras.optimizers.Optimizer | str | None = None,
+        student_optimizer: keras.optimizers.Optimizer | str | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        jit_compile="auto",
+        jit_compile: bool | Literal["auto"] = "auto",
         steps_per_execution: int = 1,
-        **unknown,
-    ):
+        **unknown: Any,
+    ) -> None:
         """Sets how the networks are trained.
 
         Each optimizer has its own learning rate schedule. While the student's
@@ -260,7 +266,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         labels = tf.argmax(logits, axis=-1)
         return tf.one_hot(labels, self.num_classes, dtype=logits.dtype)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step of Meta Pseudo Labels (Pham et al., 2021, Algorithm 1)."""
         x, y, sample_weight = batches.unpack(data, self.num_classes)
         labels = y["labeled"] if isinstance(y, dict) else y
@@ -380,14 +386,14 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """The network that makes pseudo labels: the teacher."""
         return self.teacher
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         """Arguments of `compile`, serialized."""
         return self._serialized_compile(
             teacher_optimizer=self.teacher_optimizer,
             student_optimizer=self.student_optimizer,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`, serialized."""
         serialize = keras.saving.serialize_keras_object
         return {
