@@ -18,7 +18,7 @@ a finite difference, which loses four digits.
 """
 
 import dataclasses
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import keras
 import tensorflow as tf
@@ -185,7 +185,7 @@ class LossDifferenceFeedback(Feedback):
         self,
         weight: schedules.Schedule = 1.0,
         baseline_momentum: float | None = 0.99,
-        normalization: str | None = None,
+        normalization: Literal["std"] | None = None,
         clip: float = 3.0,
         name: str | None = None,
         **kwargs: Any,
@@ -299,8 +299,8 @@ class _LabelFeedback(Feedback):
     def __init__(
         self,
         weight: schedules.Schedule = 1.0,
-        normalization: str | None = "rms",
-        measured: str = "after",
+        normalization: Literal["rms"] | None = "rms",
+        measured: Literal["before", "after"] = "after",
         name: str | None = None,
         **kwargs: Any,
     ):

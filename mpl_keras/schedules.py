@@ -5,7 +5,7 @@ step that somebody else counts and saves, the optimizer, the model or a
 callback.
 """
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,7 @@ from mpl_keras.checks import arguments
 
 _PACKAGE = "mpl_keras"
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
+Schedule = float | LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -132,7 +133,7 @@ class SignalAnnealing(LearningRateSchedule):
         self,
         steps: int,
         num_classes: int,
-        shape: str = "linear",
+        shape: Literal["linear", "log", "exp"] = "linear",
         name: str = "SignalAnnealing",
     ):
         super().__init__()

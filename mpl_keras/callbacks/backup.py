@@ -19,6 +19,9 @@ import time
 import warnings
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from mpl_keras import files
 from mpl_keras.callbacks import backup_files
 from mpl_keras.checks import arguments

@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from mpl_keras import schedules
+from mpl_keras import losses, schedules
 
 
 class _LossSchedule(keras.callbacks.Callback):

@@ -45,16 +45,18 @@ class SemiSupervisedData:
 
     labeled: tuple[Any, np.ndarray]
     unlabeled: Any
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset | None
+    # `Any` stands for None: who made the data knows whether they have these,
+    # and need not ask before each use.
+    validation: tf.data.Dataset | Any
+    test: tf.data.Dataset | Any
     num_classes: int
     class_names: tuple[str, ...]
     unlabeled_labels: np.ndarray | None = None
-    views: augment.Views | None = None
+    views: augment.Views | Any = None
     image_scale: float | None = None
 
     @property
-    def preprocessing(self) -> ImagePreprocessing | None:
+    def preprocessing(self) -> ImagePreprocessing | Any:
         """From uint8 images of any size to what networks take.
 
         None where the examples are no images, or images of floats whose

@@ -1,6 +1,7 @@
 """What `fit` of this library's models asks of a callback."""
 
 import keras
+import tensorflow as tf
 
 
 class FitCallback(keras.callbacks.Callback):

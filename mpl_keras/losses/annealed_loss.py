@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mpl_keras.checks import arguments
 from mpl_keras.losses.formulas import (
+    Reduction,
     annealed_crossentropy,
 )
 from mpl_keras.losses.settable import settable
@@ -53,7 +55,7 @@ class AnnealedCategoricalCrossentropy(keras.losses.Loss):
         self,
         threshold: float = 1.0,
         label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
     ):

@@ -1,6 +1,7 @@
 """UDA's consistency loss."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, Literal, Self, get_args
 
 import keras
 import numpy as np
@@ -10,6 +11,9 @@ from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.losses.adaptive_thresholds import AdaptiveThreshold
 from mpl_keras.losses.formulas import (
+    Divergence,
+    MaskOn,
+    Reduction,
     as_float,
     confidence_mask,
     consistency,
@@ -17,7 +21,8 @@ from mpl_keras.losses.formulas import (
 )
 
 _PACKAGE = "mpl_keras"
-_PRIORS = (None, "uniform", "labeled", "labeled_predictions", "learned")
+Prior = Literal["uniform", "labeled", "labeled_predictions", "learned"]
+_PRIORS = (None, *get_args(Prior))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -87,11 +92,11 @@ class ConsistencyLoss(keras.losses.Loss):
         self,
         temperature: float = 1.0,
         threshold: float | AdaptiveThreshold = 0.0,
-        mask_on: str = "raw",
-        divergence: str = "crossentropy",
-        distribution_alignment: Any = None,
+        mask_on: MaskOn = "raw",
+        divergence: Divergence = "crossentropy",
+        distribution_alignment: Prior | Sequence[float] | None = None,
         alignment_momentum: float = 0.99,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
         *,
@@ -102,10 +107,8 @@ class ConsistencyLoss(keras.losses.Loss):
         arguments.number("temperature", temperature, above=0)
         if not isinstance(threshold, AdaptiveThreshold):
             arguments.number("threshold", threshold, least=0, most=1)
-        arguments.choice("mask_on", mask_on, ("raw", "sharpened"))
-        arguments.choice(
-            "divergence", divergence, ("crossentropy", "kl_divergence")
-        )
+        arguments.choice("mask_on", mask_on, get_args(MaskOn))
+        arguments.choice("divergence", divergence, get_args(Divergence))
         arguments.number("alignment_momentum", alignment_momentum, 0, below=1)
         arguments.choice("hard_targets", hard_targets, (False, True))
         arguments.choice("align_targets", align_targets, (False, True))

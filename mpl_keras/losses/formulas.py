@@ -5,11 +5,17 @@ and a `keras.losses.Loss` around each. All of them take logits, and compute in
 float32 or, where the logits are float64, in float64.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
+MaskOn = Literal["raw", "sharpened"]
+Divergence = Literal["crossentropy", "kl_divergence"]
+# Keras's.
+Reduction = Literal[
+    "sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"
+]
 _EPSILON = 1e-12
 
 
@@ -88,7 +94,7 @@ def confidence_mask(
     weak_logits: Any,
     temperature: float = 1.0,
     threshold: float = 0.0,
-    mask_on: str = "raw",
+    mask_on: MaskOn = "raw",
 ) -> tf.Tensor:
     """1.0 where the teacher is confident enough to be followed, else 0.0.
 
@@ -134,7 +140,7 @@ def view_divergence(
     weak_logits: Any,
     strong_logits: Any,
     temperature: float = 1.0,
-    divergence: str = "crossentropy",
+    divergence: Divergence = "crossentropy",
     hard_targets: bool = False,
 ) -> tf.Tensor:
     """How far strong views are from the targets that weak ones make.
@@ -177,8 +183,8 @@ def consistency(
     strong_logits: Any,
     temperature: float = 1.0,
     threshold: float = 0.0,
-    mask_on: str = "raw",
-    divergence: str = "crossentropy",
+    mask_on: MaskOn = "raw",
+    divergence: Divergence = "crossentropy",
     hard_targets: bool = False,
 ) -> tf.Tensor:
     """UDA's unsupervised term (Xie et al., 2019, equation 1 and section 3.3).

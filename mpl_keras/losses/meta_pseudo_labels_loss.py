@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mpl_keras.losses.formulas import (
+    Reduction,
     meta_pseudo_labels,
 )
 
@@ -43,7 +45,7 @@ class MetaPseudoLabelsLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
     ):

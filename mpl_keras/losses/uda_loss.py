@@ -8,6 +8,7 @@ import tensorflow as tf
 from mpl_keras.checks import arguments
 from mpl_keras.losses.annealed_loss import AnnealedCategoricalCrossentropy
 from mpl_keras.losses.consistency_loss import ConsistencyLoss
+from mpl_keras.losses.formulas import Reduction
 from mpl_keras.losses.settable import settable
 
 
@@ -78,7 +79,7 @@ class UDALoss(keras.losses.Loss):
         weight: float = 1.0,
         threshold: float = 1.0,
         label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
         dtype: Any = None,
     ):

@@ -6,6 +6,7 @@ evaluates, saves or exports lets the average follow before.
 
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 

@@ -1,13 +1,13 @@
 """Meta Pseudo Labels: a teacher that learns from how its student fares."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_keras import feedback as feedback_module
-from mpl_keras import losses
+from mpl_keras import losses, schedules
 from mpl_keras.checks import arguments, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
@@ -17,8 +17,10 @@ from mpl_keras.models.step_metrics import measured
 from mpl_keras.models.student import StudentUpdate, meta_batch
 from mpl_keras.networks import averaging, requirements
 
-_KINDS = ("soft", "sampled", "argmax")
-_ROLES = ("student", "teacher")
+Kind = Literal["soft", "sampled", "argmax"]
+Role = Literal["student", "teacher"]
+UnlabeledView = Literal["weak", "strong"]
+_KINDS = get_args(Kind)
 
 
 @keras.saving.register_keras_serializable("mpl_keras")
@@ -114,17 +116,17 @@ class MetaPseudoLabels(SemiSupervisedModel):
         feedback: feedback_module.Feedback
         | Literal["default"]
         | None = "default",
-        pseudo_labels: str | None = None,
-        pseudo_label_view: str = "weak",
+        pseudo_labels: Kind | None = None,
+        pseudo_label_view: UnlabeledView = "weak",
         label_smoothing: float = 0.0,
         ema_momentum: float = 0.995,
-        average_of: str = "student",
+        average_of: Role = "student",
         supervised_threshold: schedules.Schedule | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
         requirements.check_pair(teacher, student)
-        arguments.choice("average_of", average_of, _ROLES)
+        arguments.choice("average_of", average_of, get_args(Role))
         super().__init__(
             teacher if average_of == "teacher" else student,
             average_of,

@@ -7,6 +7,7 @@ averaged network that people evaluate and deploy.
 from typing import Any, Literal
 
 import keras
+import tensorflow as tf
 
 from mpl_keras import files, losses, schedules
 from mpl_keras.checks import arguments, batches

@@ -5,6 +5,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from mpl_keras import losses, schedules
 from mpl_keras.checks import batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
