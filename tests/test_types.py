@@ -35,7 +35,7 @@ mk.losses.ConsistencyLoss(distribution_alignment="label")  # wrong
 mk.feedback.HypergradientFeedback(measured="between")  # wrong
 mk.schedules.SignalAnnealing(10, 3, shape="sine")  # wrong
 mk.pipeline.training_dataset(None, 1, 1, meta="weak")  # wrong
-mk.recipes.make_model(mk.recipes.get("digits"), (8, 8, 1), 10, method="m")  # wrong
+mk.recipes.for_method(mk.recipes.get("digits"), "maple")  # wrong
 mk.datasets.from_folder("pictures", unreadable="skip")  # wrong
 mk.estimators.UDAClassifier(distribution_alignment="label")  # wrong
 mk.UDA(net, consistency=None, consistency_weight=mk.schedules.LinearRamp(1, 9))

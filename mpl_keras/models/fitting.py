@@ -20,6 +20,7 @@ from mpl_keras.distribute.fit_callback import FitCallback
 from mpl_keras.models import first_batch, passes
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
+from mpl_keras.models.progress_bar import ProgressBar
 from mpl_keras.models.safeguard import Safeguard
 from mpl_keras.models.step_metrics import MeanOfSome, Measuring
 from mpl_keras.networks import requirements
@@ -120,6 +121,9 @@ class FittedModel(FollowingModel):
                 its networks were made for, or their outputs are probabilities.
             **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
                 without views, and is classified by the averaged network.
+                The bar of `verbose=1` shows what fits 80 columns; all values
+                are in the history, in the lines of `verbose=2`, and in the bar
+                of `keras.callbacks.ProgbarLogger()` as a callback.
 
         Returns:
             A `keras.callbacks.History`.
@@ -178,6 +182,12 @@ class FittedModel(FollowingModel):
         else:
             callbacks = kwargs["callbacks"] = keras.tree.flatten(given or [])
         callbacks.insert(0, stop)  # its values are for those that follow
+        if kwargs.get("verbose", "auto") in ("auto", 1) and not any(
+            isinstance(callback, keras.callbacks.ProgbarLogger)
+            for callback in callbacks
+        ):
+            validation = kwargs.get("validation_data") is not None
+            callbacks.append(ProgressBar(self._trackers, validation))
         return callbacks, stop
 
     def check_execution(self, x: Any, steps: int | None) -> None:
