@@ -14,6 +14,7 @@ EXAMPLES = ["jinja2", "matplotlib", "pandas", "scikit-learn", "tensorboard"]
 EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
 TUNE = ["keras-tuner"]
 DOCS = ["furo", "latex2mathml", "myst-parser", "sphinx>=8"]
+TYPING = ["mypy", "pyright[nodejs]"]
 
 setup(
     name="mpl_keras",
@@ -50,6 +51,7 @@ setup(
         "examples": EXAMPLES,
         "export": EXPORT,
         "tune": TUNE,
+        "typing": TYPING,
         "tests": [
             *EXAMPLES,
             *EXPORT,
@@ -60,7 +62,21 @@ setup(
             "ruff",
         ],
     },
+    project_urls={
+        "Meta Pseudo Labels (paper)": "https://arxiv.org/abs/2003.10580",
+        "UDA (paper)": "https://arxiv.org/abs/1904.12848",
+    },
+    keywords=[
+        *("semi-supervised learning", "meta pseudo labels", "UDA"),
+        *("pseudo labels", "few labels", "consistency training"),
+        *("FixMatch", "keras", "tensorflow", "image classification"),
+    ],
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",

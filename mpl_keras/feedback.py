@@ -18,6 +18,7 @@ a finite difference, which loses four digits.
 """
 
 import dataclasses
+from typing import Any, Literal, Self
 
 import keras
 import tensorflow as tf
@@ -85,13 +86,20 @@ class Feedback(keras.layers.Layer):
     uses_label_gradient = False
     measured = "after"
 
-    def __init__(self, weight=1.0, name: str | None = None, **kwargs):
+    def __init__(
+        self,
+        weight: schedules.Schedule = 1.0,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
         kwargs.setdefault("dtype", "float32")
         super().__init__(name=name, trainable=False, **kwargs)
         self.weight = schedules.check_schedule("weight", weight)
         self.built = True
 
-    def __call__(self, reaction: Reaction, step):
+    def __call__(
+        self, reaction: Reaction, step: Any
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """Coefficients for `losses.meta_pseudo_labels`, and h.
 
         Args:
@@ -117,20 +125,22 @@ class Feedback(keras.layers.Layer):
             tf.where(reaction.active, h, tf.zeros_like(h)),
         )
 
-    def coefficients(self, reaction: Reaction):
+    def coefficients(self, reaction: Reaction) -> tuple[tf.Tensor, tf.Tensor]:
         """Unweighted coefficients, and h."""
         raise NotImplementedError
 
-    def compute_output_shape(self, *args, **kwargs):
+    def compute_output_shape(
+        self, *args: Any, **kwargs: Any
+    ) -> tuple[int, ...]:
         """Scalar; a feedback is no layer of a network."""
         return ()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {"name": self.name, "weight": schedules.serialize(self.weight)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         weight = schedules.deserialize(config["weight"])
         return cls(**{**config, "weight": weight})
@@ -173,12 +183,12 @@ class LossDifferenceFeedback(Feedback):
 
     def __init__(
         self,
-        weight=1.0,
+        weight: schedules.Schedule = 1.0,
         baseline_momentum: float | None = 0.99,
-        normalization: str | None = None,
+        normalization: Literal["std"] | None = None,
         clip: float = 3.0,
         name: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(weight, name, **kwargs)
         if baseline_momentum is not None:
@@ -200,7 +210,7 @@ class LossDifferenceFeedback(Feedback):
             aggregation="only_first_replica",
         )
 
-    def coefficients(self, reaction):
+    def coefficients(self, reaction: Reaction) -> tuple[tf.Tensor, tf.Tensor]:
         """`h`, a scalar: centred and normalized as asked for."""
         difference = reaction.loss_before - reaction.loss_after
         h = difference
@@ -238,7 +248,7 @@ class LossDifferenceFeedback(Feedback):
         )
         return variance
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {
             **super().get_config(),
@@ -272,7 +282,7 @@ class CosineFeedback(Feedback):
     kinds = ("sampled", "argmax")
     uses_gradients = True
 
-    def coefficients(self, reaction):
+    def coefficients(self, reaction: Reaction) -> tuple[tf.Tensor, tf.Tensor]:
         """`h`, a scalar."""
         g, v = reaction.gradients, reaction.labeled_gradients
         norms = tf.linalg.global_norm(g) * tf.linalg.global_norm(v)
@@ -288,11 +298,11 @@ class _LabelFeedback(Feedback):
 
     def __init__(
         self,
-        weight=1.0,
-        normalization: str | None = "rms",
-        measured: str = "after",
+        weight: schedules.Schedule = 1.0,
+        normalization: Literal["rms"] | None = "rms",
+        measured: Literal["before", "after"] = "after",
         name: str | None = None,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(weight, name, **kwargs)
         arguments.choice("normalization", normalization, ("rms", None))
@@ -319,7 +329,7 @@ class _LabelFeedback(Feedback):
             slope = tf.math.divide_no_nan(slope, tf.sqrt(square))
         return slope, h
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {
             **super().get_config(),
@@ -366,7 +376,7 @@ class HypergradientFeedback(_LabelFeedback):
 
     kinds = ("soft",)
 
-    def coefficients(self, reaction):
+    def coefficients(self, reaction: Reaction) -> tuple[tf.Tensor, tf.Tensor]:
         """`J`, shape `(batch, num_classes)`."""
         return self._centred(reaction)
 
@@ -401,7 +411,7 @@ class PerExampleFeedback(_LabelFeedback):
 
     kinds = ("sampled", "argmax")
 
-    def coefficients(self, reaction):
+    def coefficients(self, reaction: Reaction) -> tuple[tf.Tensor, tf.Tensor]:
         """`h`, shape `(batch,)`."""
         slope, h = self._centred(reaction)
         return -tf.reduce_sum(reaction.pseudo_labels * slope, axis=-1), h

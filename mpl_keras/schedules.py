@@ -5,6 +5,8 @@ step that somebody else counts and saves, the optimizer, the model or a
 callback.
 """
 
+from typing import Any, Literal, Self
+
 import keras
 import tensorflow as tf
 
@@ -12,6 +14,7 @@ from mpl_keras.checks import arguments
 
 _PACKAGE = "mpl_keras"
 LearningRateSchedule = keras.optimizers.schedules.LearningRateSchedule
+Schedule = float | LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -34,19 +37,19 @@ class Delayed(LearningRateSchedule):
         ValueError: If an argument is not what it must be.
     """
 
-    def __init__(self, schedule, steps: int, name: str = "Delayed"):
+    def __init__(self, schedule: Schedule, steps: int, name: str = "Delayed"):
         super().__init__()
         self.schedule = check_schedule("schedule", schedule)
         self.steps = arguments.integer("steps", steps, least=0)
         self.name = name
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         """Value at a step, a scalar tensor."""
         step = tf.convert_to_tensor(step)
         value = value_at(self.schedule, tf.maximum(step - self.steps, 0))
         return tf.where(step < self.steps, tf.zeros_like(value), value)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {
             "schedule": serialize(self.schedule),
@@ -55,7 +58,7 @@ class Delayed(LearningRateSchedule):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         schedule = deserialize(config["schedule"])
         return cls(**{**config, "schedule": schedule})
@@ -87,14 +90,14 @@ class LinearRamp(LearningRateSchedule):
         self.steps = arguments.integer("steps", steps, least=0)
         self.name = name
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         """Value at a step, a scalar tensor."""
         step = tf.cast(step, tf.float32)
         if not self.steps:
             return tf.fill(tf.shape(step), tf.constant(self.value, tf.float32))
         return self.value * tf.minimum(step / self.steps, 1.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {"value": self.value, "steps": self.steps, "name": self.name}
 
@@ -130,7 +133,7 @@ class SignalAnnealing(LearningRateSchedule):
         self,
         steps: int,
         num_classes: int,
-        shape: str = "linear",
+        shape: Literal["linear", "log", "exp"] = "linear",
         name: str = "SignalAnnealing",
     ):
         super().__init__()
@@ -142,7 +145,7 @@ class SignalAnnealing(LearningRateSchedule):
         self.shape = shape
         self.name = name
 
-    def __call__(self, step):
+    def __call__(self, step: Any) -> tf.Tensor:
         """Value at a step, a scalar tensor."""
         time = tf.minimum(tf.cast(step, tf.float32) / self.steps, 1.0)
         share = {
@@ -155,7 +158,7 @@ class SignalAnnealing(LearningRateSchedule):
         share = tf.where(time >= 1.0, tf.ones_like(share), share)
         return share * (1.0 - 1.0 / self.num_classes) + 1.0 / self.num_classes
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         return {
             "steps": self.steps,
@@ -165,7 +168,9 @@ class SignalAnnealing(LearningRateSchedule):
         }
 
 
-def check_schedule(name, value, least=None, most=None):
+def check_schedule(
+    name: str, value: Any, least: float | None = None, most: float | None = None
+) -> Schedule:
     """Raises unless `value` is a schedule or a number; returns it."""
     if isinstance(value, LearningRateSchedule):
         return value
@@ -177,21 +182,21 @@ def check_schedule(name, value, least=None, most=None):
     return arguments.number(name, value, least, most)
 
 
-def value_at(schedule, step) -> tf.Tensor:
+def value_at(schedule: Schedule, step: Any) -> tf.Tensor:
     """Value of a schedule or a number at a step, as a float32 scalar."""
     if callable(schedule):
         return tf.cast(schedule(tf.convert_to_tensor(step)), tf.float32)
     return tf.constant(schedule, tf.float32)
 
 
-def serialize(schedule):
+def serialize(schedule: Any) -> Any:
     """Config of a schedule; a number stays as it is."""
     if isinstance(schedule, LearningRateSchedule):
         return keras.saving.serialize_keras_object(schedule)
     return schedule
 
 
-def deserialize(config):
+def deserialize(config: Any) -> Any:
     """The inverse of `serialize`."""
     if isinstance(config, dict):
         return keras.saving.deserialize_keras_object(config)

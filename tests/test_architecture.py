@@ -57,6 +57,7 @@ WORK = {
         *("images", "datasets", "report"),
     ),
 }
+WORK["estimators"] = (*METHOD, "augment", "datasets", "pipeline", "recipes")
 WORK["runs"] = (*METHOD, *DATA, *WORK)
 WORK["commands"] = (*METHOD, *DATA, *WORK)
 WORK["__main__"] = ("commands",)
@@ -293,6 +294,7 @@ ABSTRACT = {
     "ShuffledBatches",
     "Reaction",
     "SavableModel",
+    "SemiSupervisedClassifier",
     "SemiSupervisedModel",
     "Source",
     "Split",

@@ -6,6 +6,7 @@ of the example at a position depend on the seed and the position alone.
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -302,7 +303,9 @@ class RandomResizedCrop:
             _uniform([count], for_flips, 0.0, 1.0) < self.flip,
         )
 
-    def boxes(self, count, height, width, seed: tf.Tensor) -> tf.Tensor:
+    def boxes(
+        self, count: Any, height: Any, width: Any, seed: tf.Tensor
+    ) -> tf.Tensor:
         """Random boxes [count, 4]: top, left, height, width in pixels."""
         tall, wide = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
         values = tf.unstack(_uniform([count, 10, 4], seed, 0.0, 1.0), axis=2)

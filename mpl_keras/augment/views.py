@@ -10,7 +10,7 @@ are computed in float32, rounded and saturated.
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -228,7 +228,11 @@ _NAMED = {
 }
 
 
-def named_views(name: str, height: int, width: int) -> Views:
+def named_views(
+    name: Literal["cifar", "svhn", "imagenet", "digits", "small_shifts"],
+    height: int,
+    width: int,
+) -> Views:
     """Views of uint8 images by name.
 
     Args:

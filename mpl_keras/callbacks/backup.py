@@ -19,6 +19,9 @@ import time
 import warnings
 from typing import Any
 
+import keras
+import tensorflow as tf
+
 from mpl_keras import files
 from mpl_keras.callbacks import backup_files
 from mpl_keras.checks import arguments
@@ -132,7 +135,12 @@ class Backup(FitCallback):
 
     # Before `fit`.
 
-    def on_fit(self, model, dataset, steps_per_epoch):
+    def on_fit(
+        self,
+        model: keras.Model,
+        dataset: tf.data.Dataset,
+        steps_per_epoch: int | None,
+    ) -> tuple[int, int]:
         """What `fit` of this library's models calls before anything else.
 
         Restores the model, and says where to go on.
@@ -231,7 +239,7 @@ class Backup(FitCallback):
 
     # While `fit` runs.
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Listens for SIGTERM."""
         self._preempted, self._position = False, self._done
         main = threading.current_thread() is threading.main_thread()
@@ -242,7 +250,9 @@ class Backup(FitCallback):
     def _on_signal(self, number, frame):
         self._preempted = True
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Restores the metrics of an epoch that was begun before."""
         self._epoch, self._metrics = epoch, None
         self._total = epoch * self.params["steps"]
@@ -255,7 +265,9 @@ class Backup(FitCallback):
                     state.assign_local_values(variable, values)
             self._metrics_to_restore = None
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Makes a backup when it is time."""
         done = batch + 1
         if self.model.resuming:
@@ -286,12 +298,16 @@ class Backup(FitCallback):
         """Evaluation counts with the same variables."""
         self._metrics = backup_files.local_copies(self.model)
 
-    def on_test_batch_end(self, batch, logs=None):
+    def on_test_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Exits on SIGTERM during evaluation too."""
         if self._alone and self._preempted and self._metrics is not None:
             self._exit()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Makes a backup, if it is to be made once in an epoch."""
         for name, value in (logs or {}).items():
             self._history.setdefault(name, []).append(float(value))
@@ -302,12 +318,12 @@ class Backup(FitCallback):
         if self.every is None:
             self._save()
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Makes sure that the last step is backed up."""
         if self._position != self._done:
             self._save()
 
-    def on_fit_end(self):
+    def on_fit_end(self) -> None:
         """What `fit` calls at last, also when it was interrupted."""
         self._wait()
         self._listen_no_more()

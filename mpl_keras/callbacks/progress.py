@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -44,7 +46,12 @@ class Progress(keras.callbacks.Callback):
     def __init__(
         self,
         steps: int,
-        metrics=("loss", "val_accuracy", "mask_rate", "feedback_share"),
+        metrics: Sequence[str] = (
+            "loss",
+            "val_accuracy",
+            "mask_rate",
+            "feedback_share",
+        ),
         epochs: bool = True,
         student_wait: int = 0,
         teacher_data: tf.data.Dataset | None = None,
@@ -57,14 +64,16 @@ class Progress(keras.callbacks.Callback):
         self.teacher_data = teacher_data
         self._done, self._noted = None, False
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Finds out where the training is."""
         if self._done is None:
             self._ours = isinstance(self.model, DistributedModel)
             self._done = int(self.model.step.numpy()) if self._ours else 0
             self._first, self._begin, self._shown = None, 0.0, time.time()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Prints over the line before, a few times in a second."""
         if self._ours and self.model.resuming:
             self._batches = batch + 1
@@ -83,11 +92,15 @@ class Progress(keras.callbacks.Callback):
             else:
                 print(self._line(logs), flush=True)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Counts the batches of an epoch from 0."""
         self._batches = 0
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Prints a line that stays."""
         if not self.epochs:
             return

@@ -1,5 +1,7 @@
 """How good pseudo labels are, measured after each epoch."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -51,12 +53,12 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
 
     def __init__(
         self,
-        x,
-        y=None,
+        x: Any,
+        y: Any = None,
         *,
         network: keras.Model | None = None,
         threshold: float = 0.95,
-        expected_marginals=None,
+        expected_marginals: Any = None,
         batch_size: int = 256,
         every: int = 1,
     ):
@@ -76,7 +78,7 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         self.every = arguments.integer("every", every, least=1)
         self.marginals = []
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Checks the labels and marginals against the network's classes."""
         network = self._labeler()
         num_classes = requirements.output_width(network, "network")
@@ -101,7 +103,9 @@ class PseudoLabelMonitor(keras.callbacks.Callback):
         ours = isinstance(self.model, DistributedModel)
         return self.model.labeler if ours else self.model
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Measures, and adds the values to the logs.
 
         In the epochs between they are NaN, so that all have the same keys.

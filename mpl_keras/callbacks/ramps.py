@@ -4,15 +4,17 @@
 the schedules.
 """
 
+from typing import Any
+
 import keras
 
-from mpl_keras import schedules
+from mpl_keras import losses, schedules
 
 
 class _LossSchedule(keras.callbacks.Callback):
     """Sets a number of a loss before each batch, by the optimizer's step."""
 
-    def __init__(self, variable: keras.Variable, schedule):
+    def __init__(self, variable: keras.Variable, schedule: schedules.Schedule):
         super().__init__()
         self._variable = variable
         most = 1 if variable.name == "threshold" else None
@@ -20,7 +22,9 @@ class _LossSchedule(keras.callbacks.Callback):
             "schedule", schedule, least=0, most=most
         )
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Sets the number for the step that comes.
 
         The optimizer counts the steps, and is saved with the model, so that a
@@ -30,7 +34,9 @@ class _LossSchedule(keras.callbacks.Callback):
         step = self.model.optimizer.iterations
         self._variable.assign(schedules.value_at(self.schedule, step))
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Shows the number beside the epoch's metrics."""
         if logs is not None:
             logs[self._variable.name] = float(self._variable)
@@ -52,7 +58,7 @@ class ConsistencyWeightRamp(_LossSchedule):
         ValueError: If the loss has no weight.
     """
 
-    def __init__(self, loss, schedule):
+    def __init__(self, loss: losses.UDALoss, schedule: schedules.Schedule):
         super().__init__(_variable_of(loss, "weight"), schedule)
 
 
@@ -74,7 +80,7 @@ class SignalAnnealing(_LossSchedule):
         ValueError: If the loss has no threshold.
     """
 
-    def __init__(self, loss, schedule):
+    def __init__(self, loss: Any, schedule: schedules.Schedule):
         super().__init__(_variable_of(loss, "threshold"), schedule)
 
 

@@ -102,7 +102,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         hyperparameters: Mapping[str, Any] | None = None,
         update_freq: int | str = "epoch",
         pictures_every: int | None = None,
-        **keras_arguments,
+        **keras_arguments: Any,
     ):
         keras_arguments.setdefault("write_graph", False)
         # Keras's own numbers would be over batches of this process.
@@ -131,7 +131,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
 
     # Beginning and end.
 
-    def set_model(self, model):
+    def set_model(self, model: keras.Model) -> None:
         """Finds out who writes."""
         self._ours = isinstance(model, DistributedModel)
         self._chief = workers.is_chief(model.distribute_strategy)
@@ -140,7 +140,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         else:
             keras.callbacks.Callback.set_model(self, model)
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Opens the file of events."""
         self._step, self._compiled, self._told = self._now(), False, False
         self._drawn = self._step
@@ -159,7 +159,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         if self._keras_too:
             super().on_train_begin(logs)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Draws the last step, and closes the file."""
         if not self._chief:
             return
@@ -169,7 +169,7 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
             super().on_train_end(logs)
         self.on_fit_end()
 
-    def on_fit_end(self):
+    def on_fit_end(self) -> None:
         """What `fit` of this library's models calls, also when interrupted."""
         if self._file is not None:
             self._file.close()
@@ -184,7 +184,9 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
 
     # Batches: as little as can be.
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Starts the clock, unless there is a step to be compiled."""
         if self._keras_too and self._chief:
             super().on_epoch_begin(epoch, logs)
@@ -192,12 +194,16 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         self._begin = time.perf_counter() if self._compiled else None
         self._end = self._begin
 
-    def on_train_batch_begin(self, batch, logs=None):
+    def on_train_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Keras's, where its profiler or graph is asked for."""
         if self._keras_too and self._chief:
             super().on_train_batch_begin(batch)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Reads the clock."""
         done, self._batches = batch + 1 - self._batches, batch + 1
         if self._ours and self.model.resuming:
@@ -223,7 +229,9 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
 
     # Epochs.
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Writes the numbers, and pictures when it is time."""
         if not self._chief:
             return
@@ -299,13 +307,15 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
 
     # Evaluation in `fit` is part of the epoch; any other is not a training.
 
-    def on_test_begin(self, logs=None):
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Nothing: evaluation is written with the epoch."""
 
-    def on_test_end(self, logs=None):
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
         """Nothing: evaluation is written with the epoch."""
 
-    def on_test_batch_begin(self, batch, logs=None):
+    def on_test_batch_begin(
+        self, batch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Nothing: evaluation is written with the epoch."""
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import signal
 import sys
+import typing
 from typing import Any
 
 from mpl_keras import recipes, runs
@@ -227,20 +228,20 @@ def _shown(name: str) -> str:
 def define_recipe_flags(command: Command) -> None:
     """What a recipe says, and these flags override."""
     types = {
-        field.name: str(field.type)
-        for field in dataclasses.fields(recipes.Recipe)
+        name: typing.get_args(kind) or (kind,)
+        for name, kind in typing.get_type_hints(recipes.Recipe).items()
     }
     for title, fields in RECIPE.items():
         group = command.group(title)
         for name, text in fields.items():
-            if "bool" in types[name]:
+            if bool in types[name]:
                 # None is the recipe's, which the flag's own text cannot show.
                 group.bool(name, None, f"{text} (default: {_shown(name)})")
                 continue
             define = group.string
-            if "float" in types[name]:
+            if float in types[name]:
                 define = group.float
-            elif "int" in types[name]:
+            elif int in types[name]:
                 define = group.integer
             define(name, None, text, shown=_shown(name))
 

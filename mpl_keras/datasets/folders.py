@@ -3,7 +3,7 @@
 import collections
 import os
 import warnings
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def from_folder(
     validation_fraction: float = 0.0,
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
-    unreadable: str = "error",
+    unreadable: Literal["error", "leave_out"] = "error",
     max_pixels: int = MAX_PIXELS,
     views: augment.Views | None = None,
     verbose: bool = False,

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from typing import Any
+from typing import Any, Literal
 
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets.folders import from_folder
@@ -15,7 +15,7 @@ from mpl_keras.datasets.toys import digits
 def images(
     name: str,
     *,
-    unreadable: str = "error",
+    unreadable: Literal["error", "leave_out"] = "error",
     data_dir: Any = None,
     download: bool = False,
     verbose: bool = False,

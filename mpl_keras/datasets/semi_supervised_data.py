@@ -1,16 +1,17 @@
 """What is trained on and measured with, and how arrays become it."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_keras import augment
 from mpl_keras.checks import arguments, arrays
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.datasets import sources
+from mpl_keras.datasets import labels, sources
 from mpl_keras.images.preprocessing import ImagePreprocessing
 
 
@@ -44,16 +45,18 @@ class SemiSupervisedData:
 
     labeled: tuple[Any, np.ndarray]
     unlabeled: Any
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset | None
+    # `Any` stands for None: who made the data knows whether they have these,
+    # and need not ask before each use.
+    validation: tf.data.Dataset | Any
+    test: tf.data.Dataset | Any
     num_classes: int
     class_names: tuple[str, ...]
     unlabeled_labels: np.ndarray | None = None
-    views: augment.Views | None = None
+    views: augment.Views | Any = None
     image_scale: float | None = None
 
     @property
-    def preprocessing(self) -> ImagePreprocessing | None:
+    def preprocessing(self) -> ImagePreprocessing | Any:
         """From uint8 images of any size to what networks take.
 
         None where the examples are no images, or images of floats whose
@@ -93,12 +96,12 @@ class SemiSupervisedData:
 def from_arrays(
     x_labeled: Any,
     y_labeled: Any,
-    x_unlabeled: Any,
+    x_unlabeled: Any = None,
     *,
     test: tuple[Any, Any] | None = None,
     validation: tuple[Any, Any] | None = None,
     num_classes: int | None = None,
-    class_names: tuple[str, ...] | None = None,
+    class_names: Sequence[str] | None = None,
     views: augment.Views | None = None,
     unlabeled_labels: Any = None,
     labeled_in_unlabeled: bool = True,
@@ -109,15 +112,19 @@ def from_arrays(
     Args:
         x_labeled: An array, or a nested structure of arrays (networks of
             several inputs). Integer images stay integers.
-        y_labeled: Integers shaped (N,) or (N, 1), or class probabilities.
+        y_labeled: Integers or names of classes, shaped (N,) or (N, 1), or rows
+            of class probabilities. Examples whose label is -1, NaN or None are
+            unlabeled ones, and are added to these.
         x_unlabeled: Like `x_labeled`, without labels; or `datasets.Items`,
             which read a HuggingFace dataset, a torch dataset or a
-            `keras.utils.PyDataset` when they are needed.
+            `keras.utils.PyDataset` when they are needed. May be left out where
+            labels of `y_labeled` are missing.
         test: Pair (x, y) for the final figure.
         validation: Pair (x, y) for choosing settings.
         num_classes: By default the number of `class_names`, or what
             `y_labeled` shows.
-        class_names: By default "0", "1", ...
+        class_names: By default the names in `y_labeled` in their order, or
+            "0", "1", ...
         views: By default `augment.default_views`, for images and float
             features. For anything else `training_dataset` asks for them.
         unlabeled_labels: The true classes of `x_unlabeled`, for measuring only.
@@ -133,18 +140,21 @@ def from_arrays(
     >>> x = np.random.RandomState(0).normal(size=(100, 3)).astype("float32")
     >>> from_arrays(x[:2], [0, 1], x[2:])
     SemiSupervisedData(labeled=2, unlabeled=100, classes=2)
+    >>> from_arrays(x[:6], ["dog", -1, "cat", None, "cat", -1]).class_names
+    ('cat', 'dog')
     """
-    if not np.shape(y_labeled):
-        arrays.arrays(y_labeled, "y_labeled")
-    _check_known(y_labeled, "y_labeled")
-    y = np.asarray(y_labeled)
+    x_labeled, y, x_unlabeled = _apart(
+        x_labeled, y_labeled, x_unlabeled, unlabeled_labels
+    )
     num_classes, class_names = _classes(y, num_classes, class_names)
+    y = _as_numbers(y, class_names, "y_labeled")
     x, y = arrays.pair(x_labeled, y, num_classes, "x_labeled", "y_labeled")
     _check_every_class(y, num_classes)
     unlabeled = arrays.examples(x_unlabeled, "x_unlabeled")
     arrays.same_form(unlabeled, x, "x_unlabeled", "x_labeled")
     if unlabeled_labels is not None:
-        truth = arrays.labels(unlabeled_labels, num_classes, "unlabeled_labels")
+        truth = _as_numbers(unlabeled_labels, class_names, "unlabeled_labels")
+        truth = arrays.labels(truth, num_classes, "unlabeled_labels")
         arrays.same_length(unlabeled, truth, "x_unlabeled", "unlabeled_labels")
         unlabeled_labels = arrays.class_ids(truth)
     if labeled_in_unlabeled:
@@ -155,8 +165,8 @@ def from_arrays(
     return SemiSupervisedData(
         labeled=(x, y),
         unlabeled=unlabeled,
-        validation=_evaluation(validation, x, num_classes, "validation"),
-        test=_evaluation(test, x, num_classes, "test"),
+        validation=_evaluation(validation, x, class_names, "validation"),
+        test=_evaluation(test, x, class_names, "test"),
         num_classes=num_classes,
         class_names=class_names,
         unlabeled_labels=unlabeled_labels,
@@ -165,8 +175,63 @@ def from_arrays(
     )
 
 
+def _apart(x, y, x_unlabeled, unlabeled_labels):
+    """Labeled examples, their labels, and all that are unlabeled."""
+    if np.ma.isMaskedArray(y):  # what is masked is not known
+        y = y.astype(object).filled(None)
+    plain = labels.as_array(y)
+    if not plain.shape:
+        arrays.arrays(y, "y_labeled")
+    y = plain[:, 0] if plain.shape[1:] == (1,) else plain
+    if y.ndim == 1:
+        y, known = labels.known_rows(y, "y_labeled")
+    else:
+        _check_rows_known(y)
+        known = np.ones(len(y), bool)
+    if x_unlabeled is None and known.all():
+        raise ArgumentError(
+            "x_unlabeled",
+            "be examples without labels, unless labels of `y_labeled` are "
+            "missing (-1, NaN or None)",
+            "None",
+            note=f", and {len(y)} labels, none missing",
+        )
+    if known.all():
+        return x, y, x_unlabeled
+    if unlabeled_labels is not None:
+        raise ArgumentError(
+            "unlabeled_labels",
+            "not be given where labels of `y_labeled` are missing: the true "
+            "classes of these examples are not known",
+            type(unlabeled_labels).__name__,
+        )
+    if np.issubdtype(y.dtype, np.floating) and (y == np.floor(y)).all():
+        y = y.astype(np.int64)  # NaN had made floats of them
+    x = arrays.arrays(x, "x_labeled")
+    arrays.same_length(x, known, "x_labeled", "y_labeled")
+    others = _rows_of(x, ~known)
+    if x_unlabeled is not None:
+        given = arrays.examples(x_unlabeled, "x_unlabeled")
+        arrays.same_form(given, x, "x_unlabeled", "x_labeled")
+        others = sources.joined(given, others)
+    return _rows_of(x, known), y, others
+
+
+def _rows_of(x, rows):
+    return keras.tree.map_structure(lambda leaf: leaf[rows], x)
+
+
+def _as_numbers(y, class_names, argument) -> np.ndarray:
+    """Labels as they are, or the numbers of classes given by name."""
+    y = labels.as_array(y)
+    named = y.size and y.dtype.kind in "OUS" and labels.are_texts(y)
+    return labels.numbers_of(y, class_names, argument) if named else y
+
+
 def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
     """Number and names of the classes, from what is given."""
+    if class_names is None and len(y) and labels.are_texts(y):
+        class_names = np.unique(y).tolist()
     if class_names is not None:
         class_names = tuple(str(name) for name in class_names)
     if num_classes is None and class_names is not None:
@@ -175,9 +240,8 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
         rows = y.ndim == 2 and y.shape[1] != 1
         if not np.issubdtype(y.dtype, np.number):
             raise ValueError(
-                "`y_labeled` must be integers from 0 or one-hot rows; "
-                "`np.unique(y, return_inverse=True)` makes numbers of names. "
-                f"Received: y_labeled of dtype {y.dtype}"
+                "`y_labeled` must be integers from 0, names of classes, or "
+                f"one-hot rows. Received: y_labeled of dtype {y.dtype}"
             )
         num_classes = y.shape[1] if rows else int(y.max(initial=0)) + 1
     num_classes = arguments.integer("num_classes", num_classes, 2)
@@ -190,20 +254,20 @@ def _classes(y, num_classes, class_names) -> tuple[int, tuple[str, ...]]:
     return num_classes, class_names
 
 
-def _check_known(y, argument):
-    """Raises where a label is NaN."""
+def _check_rows_known(y):
+    """Raises where a row of class probabilities holds a NaN."""
     gone = arrays.missing(y)
     if len(gone):
         raise ArgumentError(
-            argument,
-            "be the classes of labeled examples alone; give those without a "
-            "label as `x_unlabeled`",
+            "y_labeled",
+            "be the class probabilities of labeled examples alone; give those "
+            "without a label as `x_unlabeled`",
             f"{len(gone)} of {len(y)} missing",
             note=f", the first in row {gone[0]}",
         )
 
 
-def _evaluation(pair, reference, num_classes, argument):
+def _evaluation(pair, reference, class_names, argument):
     """Batches (x, y) for Keras's `evaluate`, or None."""
     if pair is None:
         return None
@@ -212,7 +276,9 @@ def _evaluation(pair, reference, num_classes, argument):
             f"`{argument}` must be a pair (x, y) of arrays. "
             f"Received: {type(pair).__name__}"
         )
-    x, y = arrays.pair(*pair, num_classes, f"{argument}[0]", f"{argument}[1]")
+    name = f"{argument}[1]"
+    y = _as_numbers(pair[1], class_names, name)
+    x, y = arrays.pair(pair[0], y, len(class_names), f"{argument}[0]", name)
     arrays.same_form(x, reference, f"{argument}[0]", "x_labeled")
     return evaluation_batches(x, y)
 
@@ -238,7 +304,9 @@ class EvaluationStream:
     num_examples: int
 
 
-def evaluation_batches(x: Any, y: Any, batch_size: int = 256):
+def evaluation_batches(
+    x: Any, y: Any, batch_size: int = 256
+) -> tf.data.Dataset:
     """Batches (x, y) in order, for Keras's `evaluate`.
 
     The dataset's attribute `stream` is an `EvaluationStream`: how many there
@@ -272,5 +340,6 @@ def _check_every_class(y: np.ndarray, num_classes: int) -> None:
     if missing.size:
         raise ValueError(
             f"`y_labeled` must have an example of each of {num_classes} "
-            f"classes. Received: none of class {missing.tolist()}"
+            f"classes (-1 stands for no label). Received: none of class "
+            f"{missing.tolist()}"
         )

@@ -30,7 +30,9 @@ class Source:
             views cut it out of a larger one; by default that of an example.
     """
 
-    def __init__(self, shape: tuple[int, ...], dtype, view_shape=None):
+    def __init__(
+        self, shape: tuple[int, ...], dtype: Any, view_shape: Any = None
+    ):
         self.shape = tuple(shape)
         self.dtype = tf.as_dtype(dtype)
         self.view_shape = tuple(view_shape or self.shape[1:])
@@ -77,7 +79,7 @@ class Source:
         """The files of the examples with these numbers; "" of other ones."""
         return [""] * len(numbers)
 
-    def subset(self, index) -> "Source":
+    def subset(self, index: Any) -> "Source":
         """The examples with these numbers, in this order."""
         return _Subset(self, index)
 

@@ -33,7 +33,7 @@ class TableData(SemiSupervisedData):
     TableData(labeled=2, unlabeled=3, classes=2)
     """
 
-    encoder: columns.TableEncoder | None = None
+    encoder: columns.TableEncoder = dataclasses.field(kw_only=True)
     examples: Any = None
 
 

@@ -1,6 +1,7 @@
 """Small data sets for examples and tests: digits and two moons."""
 
 import pathlib
+from typing import Literal
 
 import numpy as np
 
@@ -21,7 +22,7 @@ def digits(
     validation_fraction: float = 0.0,
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
-    dtype: str = "float32",
+    dtype: Literal["float32", "uint8"] = "float32",
 ) -> SemiSupervisedData:
     """1,797 real handwritten digits, 8x8; they come with the library.
 

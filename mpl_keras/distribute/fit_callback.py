@@ -1,6 +1,7 @@
 """What `fit` of this library's models asks of a callback."""
 
 import keras
+import tensorflow as tf
 
 
 class FitCallback(keras.callbacks.Callback):
@@ -31,7 +32,12 @@ class FitCallback(keras.callbacks.Callback):
 
     resumes = False
 
-    def on_fit(self, model, dataset, steps_per_epoch) -> tuple[int, int]:
+    def on_fit(
+        self,
+        model: keras.Model,
+        dataset: tf.data.Dataset,
+        steps_per_epoch: int | None,
+    ) -> tuple[int, int]:
         """Before the first step.
 
         Args:

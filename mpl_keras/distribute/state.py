@@ -88,7 +88,7 @@ def metric_variables(model) -> list:
     return [v for metric in model.metrics for v in metric.variables]
 
 
-def state_variables(model) -> list:
+def state_variables(model: keras.Model) -> list:
     """Everything that a step of training reads and writes, once each.
 
     Weights, statistics and seeds of all layers, both optimizers, metrics.

@@ -9,13 +9,14 @@ import itertools
 import json
 import os
 import re
-from typing import Any
+from typing import Any, Literal, get_args
 
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
 
-STRATEGIES = ("auto", "none", "mirrored", "multi_worker", "tpu")
+Strategy = Literal["auto", "none", "mirrored", "multi_worker", "tpu"]
+STRATEGIES = get_args(Strategy)
 
 _TASKS = ("chief", "worker")
 _MANY = 1024
@@ -24,7 +25,7 @@ _ADDRESS = re.compile(r"[^\s:/]+:\d{1,5}|\[[0-9a-fA-F:]+\]:\d{1,5}")
 
 
 def make_strategy(
-    name: str = "auto", virtual_devices: int | None = None
+    name: Strategy = "auto", virtual_devices: int | None = None
 ) -> tf.distribute.Strategy:
     """The strategy under which a program is to train.
 

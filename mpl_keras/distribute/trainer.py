@@ -6,6 +6,7 @@ The only place that touches Keras's private trainer hooks. Checked with Keras
 
 import contextlib
 import functools
+from typing import Any
 
 import keras
 import numpy as np
@@ -41,7 +42,7 @@ class DistributedModel(keras.Model):
             all of them.
     """
 
-    def __init__(self, num_classes: int, **options):
+    def __init__(self, num_classes: int, **options: Any):
         super().__init__(**options)
         self.num_classes = num_classes
         self.prepare_fit(0)
@@ -79,7 +80,7 @@ class DistributedModel(keras.Model):
         """The network that makes pseudo labels."""
         raise NotImplementedError
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Any:
         """As Keras's, but for batches to be skipped, and several replicas."""
         if self.train_function is not None and not force:
             return
@@ -101,7 +102,7 @@ class DistributedModel(keras.Model):
 
         self.train_function = train_function
 
-    def make_test_function(self, force=False):
+    def make_test_function(self, force: bool = False) -> Any:
         """As Keras's, but for several replicas."""
         if self.test_function is not None and not force:
             return
@@ -217,7 +218,7 @@ class DistributedModel(keras.Model):
         if replica_checks.current_strategy() is not self._distribute_strategy:
             raise replica_checks.outside_of_scope("`compile`, called")
 
-    def build_metrics(self, labels) -> None:
+    def build_metrics(self, labels: Any) -> None:
         """Makes the variables of the metrics, for labels of this form.
 
         Raises:
@@ -258,7 +259,9 @@ class DistributedModel(keras.Model):
             found.update(zip(results, compiled.metrics, strict=True))
         return found
 
-    def over_replicas(self, logs, return_dict: bool):
+    def over_replicas(
+        self, logs: dict[str, Any] | None, return_dict: bool
+    ) -> Any:
         """What a batch showed, from what all replicas measured together.
 
         The mean of their own results would be that of a mean alone.
@@ -271,7 +274,7 @@ class DistributedModel(keras.Model):
             logs = keras.tree.map_structure(np.array, self.get_metrics_result())
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
-    def update_loss(self, value, weight=1.0) -> None:
+    def update_loss(self, value: Any, weight: Any = 1.0) -> None:
         """Adds a value to the mean that Keras shows as `loss`."""
         self._loss_tracker.update_state(value, sample_weight=weight)
 

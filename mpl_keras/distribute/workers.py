@@ -3,6 +3,7 @@
 import contextlib
 import json
 import zlib
+from typing import Any
 
 import tensorflow as tf
 
@@ -44,7 +45,7 @@ def is_tpu(strategy) -> bool:
     return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
-def num_workers(strategy) -> int:
+def num_workers(strategy: tf.distribute.Strategy | None) -> int:
     """How many processes train together, each with devices of its own."""
     resolver = strategy.cluster_resolver
     if resolver is None or is_tpu(strategy):
@@ -53,7 +54,7 @@ def num_workers(strategy) -> int:
     return len(tasks.get("chief", [])) + len(tasks.get("worker", [])) or 1
 
 
-def is_chief(strategy) -> bool:
+def is_chief(strategy: tf.distribute.Strategy | None) -> bool:
     """Whether this process writes what all share: the first one does."""
     if num_workers(strategy) == 1:
         return True
@@ -62,7 +63,9 @@ def is_chief(strategy) -> bool:
     return (resolver.task_type, resolver.task_id) == (first, 0)
 
 
-def sum_over_workers(strategy, numbers: list[int]) -> list[int]:
+def sum_over_workers(
+    strategy: tf.distribute.Strategy | None, numbers: list[int]
+) -> list[int]:
     """Sums of whole numbers that each worker has; all must ask.
 
     Raises:
@@ -86,7 +89,9 @@ def sum_over_workers(strategy, numbers: list[int]) -> list[int]:
         return [int(number) for number in sums.numpy()]
 
 
-def same_everywhere(strategy, value) -> bool:
+def same_everywhere(
+    strategy: tf.distribute.Strategy | None, value: Any
+) -> bool:
     """Whether all workers have the same JSON-able value; all must ask."""
     number = zlib.crc32(json.dumps(value, sort_keys=True).encode())
     chief = is_chief(strategy)

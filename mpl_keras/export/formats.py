@@ -6,7 +6,7 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -26,6 +26,7 @@ _FORMATS = {
     "onnx": (".onnx", ("onnx", "onnxruntime", "tf2onnx")),
 }
 FORMATS = tuple(_FORMATS)
+Format = Literal["tf_saved_model", "keras", "litert", "litert_int8", "onnx"]
 _NOT_FLOAT32 = ("mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 
 

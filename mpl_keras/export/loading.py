@@ -150,7 +150,7 @@ def _call(model, serve, rows):
     return serve(**rows)
 
 
-def load(path: Any) -> Classifier | TableClassifier | TextClassifier:
+def load(path: Any) -> Any:
     """Loads what `write_classifier` has written, in any of its formats.
 
     Args:

@@ -5,7 +5,7 @@ import concurrent.futures
 import dataclasses
 import threading
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +34,8 @@ class Prediction(NamedTuple):
     """
 
     path: str
-    probabilities: np.ndarray | None
+    # `Any`, and not None, of which who has looked at `error` knows.
+    probabilities: np.ndarray | Any
     error: str
 
 

@@ -7,7 +7,7 @@ is put where it belongs only if it gives what the network gives, on real images.
 import os
 import warnings
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -91,8 +91,8 @@ def write_classifier(
     filepath: Any,
     data: SemiSupervisedData,
     *,
-    format: str = "tf_saved_model",
-    network: str = "averaged",
+    format: formats.Format = "tf_saved_model",
+    network: Literal["averaged", "student", "teacher", "model"] = "averaged",
     overwrite: bool = False,
     facts: Mapping[str, Any] | None = None,
 ) -> Agreement:
@@ -198,7 +198,7 @@ def convert(
     network: keras.Model,
     path: Any,
     data: SemiSupervisedData,
-    format: str = "tf_saved_model",
+    format: formats.Format = "tf_saved_model",
 ) -> Agreement:
     """Writes what `write_classifier` does, to a path of its own, and checks it.
 
@@ -256,7 +256,7 @@ def check_classifier(
     network: keras.Model,
     filepath: Any,
     data: SemiSupervisedData,
-    format: str = "tf_saved_model",
+    format: formats.Format = "tf_saved_model",
     overwrite: bool = False,
 ) -> None:
     """Raises for what `write_classifier` could not do, before it takes time.

@@ -5,6 +5,7 @@ who calls it keeps these. `MetaPseudoLabels` and `UDA` have them as their state.
 """
 
 from collections.abc import Mapping
+from typing import Any, Self
 
 import keras
 import tensorflow as tf
@@ -64,7 +65,7 @@ class AdaptiveThreshold:
         raise NotImplementedError
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         return cls(**config)
 

@@ -1,9 +1,13 @@
 """Crossentropies with training signal annealing."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from mpl_keras.checks import arguments
 from mpl_keras.losses.formulas import (
+    Reduction,
     annealed_crossentropy,
 )
 from mpl_keras.losses.settable import settable
@@ -51,9 +55,9 @@ class AnnealedCategoricalCrossentropy(keras.losses.Loss):
         self,
         threshold: float = 1.0,
         label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype=None,
+        dtype: Any = None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         arguments.number("threshold", threshold, least=0, most=1)
@@ -61,13 +65,13 @@ class AnnealedCategoricalCrossentropy(keras.losses.Loss):
         self.threshold = settable(threshold, "threshold")
         self.label_smoothing = label_smoothing
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Values of shape `(batch,)`, 0 for examples that are left out."""
         return annealed_crossentropy(
             y_true, y_pred, self.threshold, self.label_smoothing
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`, with the threshold of now."""
         return {
             **super().get_config(),

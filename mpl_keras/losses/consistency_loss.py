@@ -1,5 +1,8 @@
 """UDA's consistency loss."""
 
+from collections.abc import Sequence
+from typing import Any, Literal, Self, get_args
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -8,6 +11,9 @@ from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.losses.adaptive_thresholds import AdaptiveThreshold
 from mpl_keras.losses.formulas import (
+    Divergence,
+    MaskOn,
+    Reduction,
     as_float,
     confidence_mask,
     consistency,
@@ -15,7 +21,8 @@ from mpl_keras.losses.formulas import (
 )
 
 _PACKAGE = "mpl_keras"
-_PRIORS = (None, "uniform", "labeled", "labeled_predictions", "learned")
+Prior = Literal["uniform", "labeled", "labeled_predictions", "learned"]
+_PRIORS = (None, *get_args(Prior))
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -85,13 +92,13 @@ class ConsistencyLoss(keras.losses.Loss):
         self,
         temperature: float = 1.0,
         threshold: float | AdaptiveThreshold = 0.0,
-        mask_on: str = "raw",
-        divergence: str = "crossentropy",
-        distribution_alignment=None,
+        mask_on: MaskOn = "raw",
+        divergence: Divergence = "crossentropy",
+        distribution_alignment: Prior | Sequence[float] | None = None,
         alignment_momentum: float = 0.99,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype=None,
+        dtype: Any = None,
         *,
         hard_targets: bool = False,
         align_targets: bool = True,
@@ -100,10 +107,8 @@ class ConsistencyLoss(keras.losses.Loss):
         arguments.number("temperature", temperature, above=0)
         if not isinstance(threshold, AdaptiveThreshold):
             arguments.number("threshold", threshold, least=0, most=1)
-        arguments.choice("mask_on", mask_on, ("raw", "sharpened"))
-        arguments.choice(
-            "divergence", divergence, ("crossentropy", "kl_divergence")
-        )
+        arguments.choice("mask_on", mask_on, get_args(MaskOn))
+        arguments.choice("divergence", divergence, get_args(Divergence))
         arguments.number("alignment_momentum", alignment_momentum, 0, below=1)
         arguments.choice("hard_targets", hard_targets, (False, True))
         arguments.choice("align_targets", align_targets, (False, True))
@@ -123,7 +128,7 @@ class ConsistencyLoss(keras.losses.Loss):
             return self.threshold
         return None
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Values of shape `(batch,)`."""
         self._check_fixed()
         return consistency(
@@ -136,14 +141,14 @@ class ConsistencyLoss(keras.losses.Loss):
             self.hard_targets,
         )
 
-    def mask(self, weak_logits):
+    def mask(self, weak_logits: Any) -> tf.Tensor:
         """1.0 where the weak view is confident enough, else 0.0."""
         self._check_fixed()
         return confidence_mask(
             weak_logits, self.temperature, self.threshold, self.mask_on
         )
 
-    def unmasked(self, weak_logits, strong_logits) -> tf.Tensor:
+    def unmasked(self, weak_logits: Any, strong_logits: Any) -> tf.Tensor:
         """Values of shape `(batch,)`, as if all examples counted."""
         return view_divergence(
             weak_logits,
@@ -153,7 +158,7 @@ class ConsistencyLoss(keras.losses.Loss):
             self.hard_targets,
         )
 
-    def probabilities(self, weak_logits) -> tf.Tensor:
+    def probabilities(self, weak_logits: Any) -> tf.Tensor:
         """Those whose confidence is held against the threshold."""
         weak_logits = as_float(weak_logits)
         if self.mask_on == "sharpened":
@@ -170,7 +175,7 @@ class ConsistencyLoss(keras.losses.Loss):
                 type(self.threshold).__name__,
             )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`."""
         # Where these are as they were before they came, they are left out, so
         # that a training goes on with the backups that it has.
@@ -194,7 +199,7 @@ class ConsistencyLoss(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         config = dict(config)
         if isinstance(config.get("threshold"), dict):

@@ -5,19 +5,29 @@ and a `keras.losses.Loss` around each. All of them take logits, and compute in
 float32 or, where the logits are float64, in float64.
 """
 
+from typing import Any, Literal
+
 import numpy as np
 import tensorflow as tf
 
+MaskOn = Literal["raw", "sharpened"]
+Divergence = Literal["crossentropy", "kl_divergence"]
+# Keras's.
+Reduction = Literal[
+    "sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none"
+]
 _EPSILON = 1e-12
 
 
-def as_float(x) -> tf.Tensor:
+def as_float(x: Any) -> tf.Tensor:
     """Casts to float32, or leaves float64 as it is."""
     x = tf.convert_to_tensor(x)
     return x if x.dtype == tf.float64 else tf.cast(x, tf.float32)
 
 
-def dense_labels(labels, num_classes: int, dtype=tf.float32) -> tf.Tensor:
+def dense_labels(
+    labels: Any, num_classes: int, dtype: Any = tf.float32
+) -> tf.Tensor:
     """Gives labels as rows of class probabilities.
 
     Example:
@@ -53,7 +63,9 @@ def smooth_labels(labels: tf.Tensor, smoothing: float) -> tf.Tensor:
     return labels * (1.0 - smoothing) + smoothing / labels.shape[-1]
 
 
-def crossentropy(labels, logits, label_smoothing: float = 0.0) -> tf.Tensor:
+def crossentropy(
+    labels: Any, logits: Any, label_smoothing: float = 0.0
+) -> tf.Tensor:
     """Crossentropy of logits against class indices or probabilities.
 
     Unlike `keras.ops.categorical_crossentropy` it is differentiable twice
@@ -79,10 +91,10 @@ def crossentropy(labels, logits, label_smoothing: float = 0.0) -> tf.Tensor:
 
 
 def confidence_mask(
-    weak_logits,
+    weak_logits: Any,
     temperature: float = 1.0,
     threshold: float = 0.0,
-    mask_on: str = "raw",
+    mask_on: MaskOn = "raw",
 ) -> tf.Tensor:
     """1.0 where the teacher is confident enough to be followed, else 0.0.
 
@@ -103,7 +115,7 @@ def confidence_mask(
     return tf.cast(confidence >= threshold, weak_logits.dtype)
 
 
-def align_logits(logits, prior, marginal) -> tf.Tensor:
+def align_logits(logits: Any, prior: Any, marginal: Any) -> tf.Tensor:
     """Moves predictions towards the class marginals that are expected.
 
     Distribution alignment (ReMixMatch, Berthelot et al., 2019, section 3.1)
@@ -125,10 +137,10 @@ def align_logits(logits, prior, marginal) -> tf.Tensor:
 
 
 def view_divergence(
-    weak_logits,
-    strong_logits,
+    weak_logits: Any,
+    strong_logits: Any,
     temperature: float = 1.0,
-    divergence: str = "crossentropy",
+    divergence: Divergence = "crossentropy",
     hard_targets: bool = False,
 ) -> tf.Tensor:
     """How far strong views are from the targets that weak ones make.
@@ -167,12 +179,12 @@ def view_divergence(
 
 
 def consistency(
-    weak_logits,
-    strong_logits,
+    weak_logits: Any,
+    strong_logits: Any,
     temperature: float = 1.0,
     threshold: float = 0.0,
-    mask_on: str = "raw",
-    divergence: str = "crossentropy",
+    mask_on: MaskOn = "raw",
+    divergence: Divergence = "crossentropy",
     hard_targets: bool = False,
 ) -> tf.Tensor:
     """UDA's unsupervised term (Xie et al., 2019, equation 1 and section 3.3).
@@ -208,7 +220,7 @@ def consistency(
 
 
 def class_fairness(
-    probabilities, histogram, marginal, marginal_histogram
+    probabilities: Any, histogram: Any, marginal: Any, marginal_histogram: Any
 ) -> tf.Tensor:
     """FreeMatch's fairness term (Wang et al., 2022, equations 9 to 11).
 
@@ -249,7 +261,7 @@ def class_fairness(
     return value * tf.cast(counted, value.dtype)
 
 
-def annealing_mask(labels, logits, threshold) -> tf.Tensor:
+def annealing_mask(labels: Any, logits: Any, threshold: Any) -> tf.Tensor:
     """0.0 for labeled examples that the network has learned well enough.
 
     Training signal annealing (Xie et al., 2019) drops an example
@@ -265,7 +277,7 @@ def annealing_mask(labels, logits, threshold) -> tf.Tensor:
 
 
 def annealed_crossentropy(
-    labels, logits, threshold=1.0, label_smoothing: float = 0.0
+    labels: Any, logits: Any, threshold: Any = 1.0, label_smoothing: float = 0.0
 ) -> tf.Tensor:
     """Crossentropy with training signal annealing, 0 for dropped examples.
 
@@ -288,7 +300,9 @@ def annealed_crossentropy(
     return values * mask / kept
 
 
-def meta_pseudo_labels(pseudo_labels, logits, feedback=1.0) -> tf.Tensor:
+def meta_pseudo_labels(
+    pseudo_labels: Any, logits: Any, feedback: Any = 1.0
+) -> tf.Tensor:
     """The teacher's feedback term (Pham et al., 2021, section 2).
 
     Hard labels: `h * crossentropy(pseudo_labels, logits)`; `h > 0` where the

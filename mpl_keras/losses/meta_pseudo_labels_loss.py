@@ -1,8 +1,12 @@
 """The teacher's loss for its pseudo labels."""
 
+from typing import Any
+
 import keras
+import tensorflow as tf
 
 from mpl_keras.losses.formulas import (
+    Reduction,
     meta_pseudo_labels,
 )
 
@@ -41,20 +45,22 @@ class MetaPseudoLabelsLoss(keras.losses.Loss):
 
     def __init__(
         self,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype=None,
+        dtype: Any = None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
-    def __call__(self, pseudo_labels, logits, sample_weight=None):
+    def __call__(
+        self, pseudo_labels: Any, logits: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
         """Reduces `meta_pseudo_labels` over the batch."""
         # Keras would multiply values of shape (batch,) by the weight; J has
         # one more dimension, so the weight goes in with the labels.
         feedback = 1.0 if sample_weight is None else sample_weight
         return super().__call__((pseudo_labels, feedback), logits)
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """Values of shape `(batch,)`."""
         pseudo_labels, feedback = y_true
         return meta_pseudo_labels(pseudo_labels, y_pred, feedback)

@@ -1,11 +1,14 @@
 """The whole loss of UDA, for a Keras model of your own."""
 
+from typing import Any, Self
+
 import keras
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
 from mpl_keras.losses.annealed_loss import AnnealedCategoricalCrossentropy
 from mpl_keras.losses.consistency_loss import ConsistencyLoss
+from mpl_keras.losses.formulas import Reduction
 from mpl_keras.losses.settable import settable
 
 
@@ -76,9 +79,9 @@ class UDALoss(keras.losses.Loss):
         weight: float = 1.0,
         threshold: float = 1.0,
         label_smoothing: float = 0.0,
-        reduction: str | None = "sum_over_batch_size",
+        reduction: Reduction | None = "sum_over_batch_size",
         name: str | None = None,
-        dtype=None,
+        dtype: Any = None,
     ):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
         arguments.number("weight", weight, least=0)
@@ -96,7 +99,9 @@ class UDALoss(keras.losses.Loss):
         """Of training signal annealing."""
         return self.supervised.threshold
 
-    def __call__(self, y_true, y_pred, sample_weight=None):
+    def __call__(
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> tf.Tensor:
         """The loss, reduced."""
         views = {"labeled", "weak", "strong"}
         if not isinstance(y_pred, dict) or not views <= set(y_pred):
@@ -110,11 +115,11 @@ class UDALoss(keras.losses.Loss):
         weight = tf.cast(self.weight, consistency.dtype)
         return supervised + weight * consistency
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         """The same as calling the loss without weights of examples."""
         return self(y_true, y_pred)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`, with the weight and threshold of now."""
         return {
             **super().get_config(),
@@ -127,7 +132,7 @@ class UDALoss(keras.losses.Loss):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         """The inverse of `get_config`."""
         config = dict(config)
         config["consistency"] = keras.saving.deserialize_keras_object(

@@ -5,6 +5,7 @@ stops when steps go bad; metrics are of one network and one form of labels.
 """
 
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +20,7 @@ from mpl_keras.distribute.fit_callback import FitCallback
 from mpl_keras.models import first_batch, passes
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
+from mpl_keras.models.progress_bar import ProgressBar
 from mpl_keras.models.safeguard import Safeguard
 from mpl_keras.models.scheduled import ScheduleCheck, Scheduled
 from mpl_keras.models.step_metrics import MeanOfSome, Measuring
@@ -41,7 +43,7 @@ class FittedModel(FollowingModel):
             trains on, where the data say how many; or None.
     """
 
-    def __init__(self, num_classes: int, **options):
+    def __init__(self, num_classes: int, **options: Any):
         super().__init__(num_classes, **options)
         self.step = self.make_state("step", (), "zeros", "int64")
         self.safeguard = Safeguard(self.make_state)
@@ -55,12 +57,12 @@ class FittedModel(FollowingModel):
 
     def compile(
         self,
-        optimizer=None,
-        metrics=None,
-        weighted_metrics=None,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         steps_per_execution: int = 1,
-        **options,
-    ):
+        **options: Any,
+    ) -> None:
         """As `keras.Model.compile`; the models have their own arguments.
 
         Raises:
@@ -80,7 +82,9 @@ class FittedModel(FollowingModel):
         )
         self.track_loss(MeanOfSome(name="loss"))
 
-    def make_state(self, name, shape, initializer, dtype="float32"):
+    def make_state(
+        self, name: str, shape: Any, initializer: Any, dtype: Any = "float32"
+    ) -> keras.Variable:
         """A variable of the model's own, which all replicas agree on."""
         return self.add_weight(
             name=name,
@@ -99,14 +103,14 @@ class FittedModel(FollowingModel):
 
     def fit(
         self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
         *,
         check_first_batch: bool = True,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
         """As `keras.Model.fit`, on batches of labeled and unlabeled views.
 
         Args:
@@ -122,6 +126,9 @@ class FittedModel(FollowingModel):
                 its networks were made for, or their outputs are probabilities.
             **kwargs: `keras.Model.fit`'s. `validation_data` is `(x, y)`
                 without views, and is classified by the averaged network.
+                The bar of `verbose=1` shows what fits 80 columns; all values
+                are in the history, in the lines of `verbose=2`, and in the bar
+                of `keras.callbacks.ProgbarLogger()` as a callback.
 
         Returns:
             A `keras.callbacks.History`.
@@ -184,9 +191,15 @@ class FittedModel(FollowingModel):
         else:
             callbacks = kwargs["callbacks"] = keras.tree.flatten(given or [])
         callbacks.insert(0, stop)  # its values are for those that follow
+        if kwargs.get("verbose", "auto") in ("auto", 1) and not any(
+            isinstance(callback, keras.callbacks.ProgbarLogger)
+            for callback in callbacks
+        ):
+            validation = kwargs.get("validation_data") is not None
+            callbacks.append(ProgressBar(self._trackers, validation))
         return callbacks, stop
 
-    def check_execution(self, x, steps: int | None) -> None:
+    def check_execution(self, x: Any, steps: int | None) -> None:
         """Raises for what several replicas or steps at once cannot do.
 
         `fit` calls it before anything else.
@@ -239,14 +252,14 @@ class FittedModel(FollowingModel):
 
     def train_on_batch(
         self,
-        x,
-        y=None,
-        sample_weight=None,
-        class_weight=None,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
         return_dict: bool = False,
         *,
         check_first_batch: bool = True,
-    ):
+    ) -> Any:
         """As `keras.Model.train_on_batch`, on one batch of views.
 
         Args:
@@ -370,7 +383,7 @@ class FittedModel(FollowingModel):
 
     # Evaluation, of the averaged network, and metrics.
 
-    def test_step(self, data):
+    def test_step(self, data: Any) -> dict[str, Any]:
         """Crossentropy and metrics of the averaged network on `(x, y)`."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         batches.check_labels(y, x, "evaluation", self.num_classes)
@@ -387,7 +400,9 @@ class FittedModel(FollowingModel):
         self.measuring.measure(x, y, logits, sample_weight)
         return self.measuring.without_trackers(self.get_metrics_result())
 
-    def evaluate(self, x=None, y=None, *args, **kwargs):
+    def evaluate(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
         """As `keras.Model.evaluate`, of the averaged network on `(x, y)`.
 
         The values are NaN, with a warning, if the loss is not finite, or
@@ -445,8 +460,12 @@ class FittedModel(FollowingModel):
             )
 
     def test_on_batch(
-        self, x, y=None, sample_weight=None, return_dict: bool = False
-    ):
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
         """As `keras.Model.test_on_batch`, of the averaged network."""
         self._check_examples(x)
         self._check_evaluated(x, y, sample_weight)
@@ -457,17 +476,17 @@ class FittedModel(FollowingModel):
         finally:
             self._evaluating = False
 
-    def predict(self, x, *args, **kwargs):
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, of the averaged network."""
         self._check_examples(x)
         return super().predict(x, *args, **kwargs)
 
-    def predict_on_batch(self, x):
+    def predict_on_batch(self, x: Any) -> Any:
         """As `keras.Model.predict_on_batch`, of the averaged network."""
         self._check_examples(x)
         return super().predict_on_batch(x)
 
-    def get_metrics_result(self):
+    def get_metrics_result(self) -> dict[str, Any]:
         """Values of all metrics; in evaluation of those it measures.
 
         What measured nothing is NaN.

@@ -5,7 +5,9 @@ evaluates, saves or exports lets the average follow before.
 """
 
 import warnings
+from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -29,7 +31,7 @@ class FollowingModel(SavableModel):
     False
     """
 
-    def __init__(self, num_classes: int, **options):
+    def __init__(self, num_classes: int, **options: Any):
         super().__init__(num_classes, **options)
         self.outside_changes = OutsideChanges()
 
@@ -87,7 +89,7 @@ class FollowingModel(SavableModel):
         for name, network in self.trained.items():
             requirements.check_compiled(network, self.optimizers[name], name)
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`."""
         with self.outside_changes.training():
             return super().fit(*args, **kwargs)
@@ -100,29 +102,29 @@ class FollowingModel(SavableModel):
             self._follow(self.outside_changes.carry_before_step)
             self._warn(whole=True)
 
-    def train_on_batch(self, *args, **kwargs):
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.train_on_batch`."""
         logs = super().train_on_batch(*args, **kwargs)
         self.outside_changes.after_step()
         return logs
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.evaluate`."""
         self.follow_changes()
         return super().evaluate(*args, **kwargs)
 
-    def predict(self, *args, **kwargs):
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`."""
         self.follow_changes()
         return super().predict(*args, **kwargs)
 
-    def test_on_batch(self, *args, **kwargs):
+    def test_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.test_on_batch`."""
         self.follow_early_changes()
         self._warn()
         return super().test_on_batch(*args, **kwargs)
 
-    def predict_on_batch(self, *args, **kwargs):
+    def predict_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict_on_batch`."""
         self.follow_early_changes()
         self._warn()
@@ -131,13 +133,13 @@ class FollowingModel(SavableModel):
     # A file says which weights it was written with, so that those that are
     # loaded into a network later are known from them.
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Saves the model's own state, and digests of its networks."""
         self.follow_changes()
         super().save_own_variables(store)
         store["digests"] = self.outside_changes.digests()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """The inverse of `save_own_variables`."""
         names = set(store.keys())
         digests = np.array(store["digests"]) if "digests" in names else None

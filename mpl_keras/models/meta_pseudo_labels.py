@@ -1,11 +1,13 @@
 """Meta Pseudo Labels: a teacher that learns from how its student fares."""
 
+from typing import Any, Literal, get_args
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from mpl_keras import feedback as feedback_module
-from mpl_keras import losses
+from mpl_keras import losses, schedules
 from mpl_keras.checks import arguments, batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
@@ -16,8 +18,10 @@ from mpl_keras.models.step_metrics import measured
 from mpl_keras.models.student import StudentUpdate, meta_batch
 from mpl_keras.networks import averaging, requirements
 
-_KINDS = ("soft", "sampled", "argmax")
-_ROLES = ("student", "teacher")
+Kind = Literal["soft", "sampled", "argmax"]
+Role = Literal["student", "teacher"]
+UnlabeledView = Literal["weak", "strong"]
+_KINDS = get_args(Kind)
 _FED_BACK = ("feedback_loss", "feedback_share", "h")
 
 
@@ -107,20 +111,24 @@ class MetaPseudoLabels(SemiSupervisedModel):
         teacher: keras.Model,
         student: keras.Model,
         *,
-        consistency="default",
-        consistency_weight=1.0,
-        feedback="default",
-        pseudo_labels: str | None = None,
-        pseudo_label_view: str = "weak",
+        consistency: losses.ConsistencyLoss
+        | Literal["default"]
+        | None = "default",
+        consistency_weight: schedules.Schedule = 1.0,
+        feedback: feedback_module.Feedback
+        | Literal["default"]
+        | None = "default",
+        pseudo_labels: Kind | None = None,
+        pseudo_label_view: UnlabeledView = "weak",
         label_smoothing: float = 0.0,
         ema_momentum: float = 0.995,
-        average_of: str = "student",
-        supervised_threshold=None,
+        average_of: Role = "student",
+        supervised_threshold: schedules.Schedule | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
         requirements.check_pair(teacher, student)
-        arguments.choice("average_of", average_of, _ROLES)
+        arguments.choice("average_of", average_of, get_args(Role))
         super().__init__(
             teacher if average_of == "teacher" else student,
             average_of,
@@ -177,15 +185,15 @@ class MetaPseudoLabels(SemiSupervisedModel):
 
     def compile(
         self,
-        teacher_optimizer=None,
-        student_optimizer=None,
-        metrics=None,
-        weighted_metrics=None,
+        teacher_optimizer: keras.optimizers.Optimizer | str | None = None,
+        student_optimizer: keras.optimizers.Optimizer | str | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        jit_compile="auto",
+        jit_compile: bool | Literal["auto"] = "auto",
         steps_per_execution: int = 1,
-        **unknown,
-    ):
+        **unknown: Any,
+    ) -> None:
         """Sets how the networks are trained.
 
         Each optimizer has its own learning rate schedule. While the student's
@@ -262,7 +270,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         labels = tf.argmax(logits, axis=-1)
         return tf.one_hot(labels, self.num_classes, dtype=logits.dtype)
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step of Meta Pseudo Labels (Pham et al., 2021, Algorithm 1)."""
         x, y, sample_weight = batches.unpack(data, self.num_classes)
         labels = y["labeled"] if isinstance(y, dict) else y
@@ -398,14 +406,14 @@ class MetaPseudoLabels(SemiSupervisedModel):
         """The network that makes pseudo labels: the teacher."""
         return self.teacher
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         """Arguments of `compile`, serialized."""
         return self._serialized_compile(
             teacher_optimizer=self.teacher_optimizer,
             student_optimizer=self.student_optimizer,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`, serialized."""
         serialize = keras.saving.serialize_keras_object
         return {

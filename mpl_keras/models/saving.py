@@ -1,5 +1,7 @@
 """What a `.keras` file holds of a model, seeds of random layers included."""
 
+from typing import Any, Self
+
 import keras
 
 from mpl_keras.checks import arguments
@@ -11,7 +13,7 @@ from mpl_keras.networks import requirements
 class SavableModel(DistributedModel):
     """Base class: a `.keras` file holds all that a training needs to go on."""
 
-    def save(self, filepath, *args, **kwargs):
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
         """As `keras.Model.save`, to a `.keras` file alone.
 
         Raises:
@@ -29,13 +31,13 @@ class SavableModel(DistributedModel):
     # Keras saves no seeds of random layers; without them a resumed training
     # would see other dropout masks.
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         """Saves the model's own state and the seeds of all layers."""
         super().save_own_variables(store)
         for index, seed in enumerate(self._seeds()):
             store[f"seed_{index}"] = seed.numpy()
 
-    def load_own_variables(self, store):
+    def load_own_variables(self, store: Any) -> None:
         """The inverse of `save_own_variables`."""
         seeds = self._seeds()
         for index, seed in enumerate(seeds):
@@ -76,7 +78,7 @@ class SavableModel(DistributedModel):
             config["without_weight_decay"] = without_decay
         return config
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model; the optimizers are ready to be loaded."""
         config = keras.saving.deserialize_keras_object(config)
         without_decay = config.pop("without_weight_decay", {})
@@ -86,7 +88,9 @@ class SavableModel(DistributedModel):
             state.leave_out_of_decay(optimizer, numbers)
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: Any = None
+    ) -> Self:
         """The inverse of `get_config`."""
         return cls(
             **{

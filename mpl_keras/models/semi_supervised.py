@@ -4,9 +4,10 @@ The teacher's own loss (supervised + consistency), a counted step, and the
 averaged network that people evaluate and deploy.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
+import tensorflow as tf
 
 from mpl_keras import files, losses, schedules
 from mpl_keras.checks import arguments, batches
@@ -49,9 +50,9 @@ class SemiSupervisedModel(FittedModel):
         average_of: keras.Model,
         argument: str,
         *,
-        consistency,
-        consistency_weight,
-        supervised_threshold,
+        consistency: losses.ConsistencyLoss | Literal["default"] | None,
+        consistency_weight: schedules.Schedule,
+        supervised_threshold: schedules.Schedule | None,
         label_smoothing: float,
         ema_momentum: float,
         name: str | None,
@@ -109,7 +110,7 @@ class SemiSupervisedModel(FittedModel):
         )
         self.built = True
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         """Logits of the averaged network, in inference mode.
 
         Args:
@@ -187,7 +188,7 @@ class SemiSupervisedModel(FittedModel):
         as_trained = " as trained" if network == self.average_of else ""
         return network + as_trained
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments that both models have."""
         return {
             "name": self.name,

@@ -1,8 +1,11 @@
 """UDA: supervised learning plus consistency, for a single network."""
 
+from typing import Any, Literal
+
 import keras
 import tensorflow as tf
 
+from mpl_keras import losses, schedules
 from mpl_keras.checks import batches
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replicas
@@ -63,11 +66,13 @@ class UDA(SemiSupervisedModel):
         self,
         model: keras.Model,
         *,
-        consistency="default",
-        consistency_weight=1.0,
+        consistency: losses.ConsistencyLoss
+        | Literal["default"]
+        | None = "default",
+        consistency_weight: schedules.Schedule = 1.0,
         label_smoothing: float = 0.0,
         ema_momentum: float = 0.995,
-        supervised_threshold=None,
+        supervised_threshold: schedules.Schedule | None = None,
         name: str | None = None,
     ):
         requirements.check_network(model, "model")
@@ -94,14 +99,14 @@ class UDA(SemiSupervisedModel):
 
     def compile(
         self,
-        optimizer=None,
-        metrics=None,
-        weighted_metrics=None,
+        optimizer: keras.optimizers.Optimizer | str | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        jit_compile="auto",
+        jit_compile: bool | Literal["auto"] = "auto",
         steps_per_execution: int = 1,
-        **unknown,
-    ):
+        **unknown: Any,
+    ) -> None:
         """Sets how the network is trained.
 
         Args:
@@ -132,7 +137,7 @@ class UDA(SemiSupervisedModel):
             steps_per_execution=steps_per_execution,
         )
 
-    def train_step(self, data):
+    def train_step(self, data: Any) -> dict[str, Any]:
         """One step of UDA (Xie et al., 2019, equation 1)."""
         x, y, sample_weight = batches.unpack(data, self.num_classes)
         self.measuring.prepare(y)
@@ -194,13 +199,13 @@ class UDA(SemiSupervisedModel):
         """The network that makes the targets of the consistency loss."""
         return self.model
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         """Arguments of `compile`, serialized."""
         return self._serialized_compile(
             optimizer=getattr(self, "optimizer", None)
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Arguments of `__init__`, serialized."""
         return {
             **super().get_config(),

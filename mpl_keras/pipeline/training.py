@@ -8,7 +8,7 @@ t steps goes on exactly with `start_step=t`.
 import collections.abc
 import functools
 import math
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
@@ -32,7 +32,7 @@ def training_dataset(
     views: augment.Views | None = None,
     steps_per_epoch: int | None = None,
     seed: int = 0,
-    meta: str | tuple[Any, Any] | None = None,
+    meta: Literal["labeled", "strong"] | tuple[Any, Any] | None = None,
     start_step: int = 0,
     shards: int | None = None,
 ) -> tf.data.Dataset:

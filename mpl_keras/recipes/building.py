@@ -1,7 +1,7 @@
 """From a recipe to a compiled model."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -33,6 +33,17 @@ METHODS = {
     "no_feedback": {"feedback": "none"},
     "mpl": {},
 }
+Method = Literal[
+    "supervised",
+    "uda",
+    "uda_aligned",
+    "fixmatch",
+    "flexmatch",
+    "freematch",
+    "softmatch",
+    "no_feedback",
+    "mpl",
+]
 # Those with a teacher and a student; all others train one network.
 WITH_STUDENT = ("no_feedback", "mpl")
 
@@ -42,11 +53,11 @@ def make_model(
     input_shape: tuple[int, int, int],
     num_classes: int,
     *,
-    method: str = "mpl",
+    method: Method = "mpl",
     weights: Any = None,
     seed: int = 0,
     steps_per_execution: int = 1,
-    jit_compile: Any = "auto",
+    jit_compile: bool | Literal["auto"] = "auto",
 ) -> SemiSupervisedModel:
     """A compiled model by a recipe.
 
@@ -122,7 +133,7 @@ def make_model(
     return model
 
 
-def for_method(recipe: Recipe, method: str) -> Recipe:
+def for_method(recipe: Recipe, method: Method) -> Recipe:
     """The recipe of a method: with its feedback and its alignment.
 
     Args:
@@ -178,7 +189,9 @@ def loss_arguments(
     }
 
 
-def make_optimizer(recipe: Recipe, role: str) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    recipe: Recipe, role: Literal["teacher", "student"]
+) -> keras.optimizers.Optimizer:
     """SGD by a recipe: warm-up, then a cosine decay; the student waits first.
 
     Args:

@@ -1,7 +1,7 @@
 """All settings of a training, in one object that checks itself."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
@@ -118,24 +118,28 @@ class Recipe:
     student_dropout: float
     label_smoothing: float
     ema_momentum: float
-    average_of: str = "student"
+    average_of: Literal["student", "teacher"] = "student"
     consistency_weight: float
     consistency_ramp_steps: int
     temperature: float
     threshold: float
-    mask_on: str
-    distribution_alignment: str | None = None
-    masking: str = "fixed"
+    mask_on: Literal["raw", "sharpened"]
+    distribution_alignment: (
+        Literal["uniform", "labeled", "labeled_predictions", "learned"] | None
+    ) = None
+    masking: Literal["fixed", "flexmatch", "freematch", "softmatch"] = "fixed"
     masking_momentum: float | None = None
     hard_targets: bool = False
-    feedback: str
+    feedback: Literal[
+        "loss_difference", "cosine", "hypergradient", "per_example", "none"
+    ]
     feedback_weight: float
     feedback_normalization: str | None
     feedback_baseline: float | None
-    feedback_measured: str = "after"
-    pseudo_labels: str
-    pseudo_label_view: str
-    meta: str
+    feedback_measured: Literal["before", "after"] = "after"
+    pseudo_labels: Literal["soft", "sampled", "argmax"]
+    pseudo_label_view: Literal["weak", "strong"]
+    meta: Literal["labeled", "strong"]
     finetune_steps: int
     finetune_batch_size: int
     finetune_learning_rate: float

@@ -1,7 +1,7 @@
 """What people read of a comparison of methods: a table, pictures, a page."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -75,7 +75,8 @@ def table(accuracies: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def sentence(
-    accuracies: Mapping[str, Sequence[float]], kind: str = "test"
+    accuracies: Mapping[str, Sequence[float]],
+    kind: Literal["test", "validation"] = "test",
 ) -> str:
     """Whether the unlabeled pictures helped the last method, in words.
 
@@ -111,7 +112,9 @@ alone it is 80.50 %. The difference is +10.00 points (95 % interval +10.00 to \
 
 
 def plot_accuracies(
-    accuracies: Mapping[str, Sequence[float]], title: str, kind: str = "test"
+    accuracies: Mapping[str, Sequence[float]],
+    title: str,
+    kind: Literal["test", "validation"] = "test",
 ):
     """A point for each training, and the mean of each method.
 
@@ -134,7 +137,7 @@ def plot_curves(
     accuracies: Mapping[str, Sequence[float]],
     metrics: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
     title: str,
-    kind: str = "test",
+    kind: Literal["test", "validation"] = "test",
 ):
     """Accuracy through the trainings, the mean over seeds.
 
@@ -166,7 +169,7 @@ def page(
     accuracies: Mapping[str, Sequence[float]],
     drawings: Sequence[html_page.Drawing],
     facts: Sequence[tuple[str, str]],
-    kind: str = "test",
+    kind: Literal["test", "validation"] = "test",
 ) -> str:
     """A page that needs no network and no script.
 

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 
@@ -14,7 +14,8 @@ from mpl_keras.export.formats import check_format, suffix
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 
-NETWORKS = ("averaged", "as_trained", "student", "teacher", "finetuned")
+Network = Literal["averaged", "as_trained", "student", "teacher", "finetuned"]
+NETWORKS = get_args(Network)
 # Which network may be averaged, by the name of its file without an ending.
 _AVERAGED = ("student", "network", "teacher")
 
@@ -48,7 +49,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         self.settings.pop("request", None)
         self.results = self._read(results.FILE)
 
-    def find_network(self, network: str = "averaged") -> tuple[str, str]:
+    def find_network(self, network: Network = "averaged") -> tuple[str, str]:
         """The file of a network.
 
         Args:
@@ -123,7 +124,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         self,
         folder: Any,
         formats: Sequence[str] = ("tf_saved_model",),
-        network: str = "averaged",
+        network: Network = "averaged",
         overwrite: bool = False,
     ) -> None:
         """Raises for what `export` could not do, before data are read.
@@ -145,7 +146,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         data: datasets.SemiSupervisedData,
         *,
         formats: Sequence[str] = ("tf_saved_model",),
-        network: str = "averaged",
+        network: Network = "averaged",
         overwrite: bool = False,
         verbose: bool = False,
     ) -> dict[str, export.Agreement]:

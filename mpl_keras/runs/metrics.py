@@ -1,5 +1,7 @@
 """Metrics of a training, written into its folder after every epoch."""
 
+from typing import Any
+
 import keras
 
 from mpl_keras.callbacks import scalars
@@ -24,7 +26,9 @@ class SaveMetrics(keras.callbacks.Callback):
         super().__init__()
         self.run = run
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(
+        self, epoch: int, logs: dict[str, Any] | None = None
+    ) -> None:
         """Writes."""
         step = int(self.model.step.numpy())
         # `learning_rate/teacher` as `teacher_learning_rate`, and so on.

@@ -4,12 +4,14 @@ import dataclasses
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from mpl_keras import recipes
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.distribute import STRATEGIES
+from mpl_keras.distribute.strategy import Strategy
+from mpl_keras.recipes.building import Method
 
 FILE = "settings.json"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -81,7 +83,7 @@ class Settings:
 
     dataset: str | None = None
     recipe: str | None = None
-    method: str = "mpl"
+    method: Method = "mpl"
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seed: int = 0
     validation_fraction: float = 0.0
@@ -91,13 +93,13 @@ class Settings:
     baseline: bool = False
     evaluate_every: int | None = None
     precision: str = "float32"
-    unreadable: str = "error"
+    unreadable: Literal["error", "leave_out"] = "error"
     max_pixels: int | None = None
     labels: str | None = None
     data_dir: str | None = None
     download: bool = False
     backup_every: int | None = None
-    strategy: str = "auto"
+    strategy: Strategy = "auto"
     virtual_devices: int | None = None
     steps_per_execution: int = 1
     jit_compile: bool | None = None

@@ -431,8 +431,8 @@ def objects(*values):
         ),
         ({"x_unlabeled": iter(UNLABELED)}, "iterator.*np.stack"),
         (
-            {"y_labeled": np.array([0, 1, np.nan, 1])},
-            "`y_labeled` must be the classes.*1 of 4 missing.*in row 2",
+            {"y_labeled": np.array(["a", "b", -1, "b"])},
+            "`y_labeled` must be an array of objects.*the text '-1'",
         ),
     ],
 )

@@ -212,20 +212,11 @@ def test_a_wide_frame_is_read_at_once(monkeypatch):
 # Arrays.
 
 
-@pytest.mark.parametrize(
-    "labels",
-    [
-        [0, 1, np.nan],
-        [[1, 0], [0, 1], [np.nan, np.nan]],
-        np.array([0, 1, None], object).astype(float),
-        np.array([0, 1, np.nan], object),
-    ],
-)
-def test_a_missing_label_of_an_array_is_named(labels):
+def test_missing_probabilities_are_named():
     x = np.zeros((3, 2), "float32")
     message = "`y_labeled` must be .*`x_unlabeled`.*1 of 3 missing.*row 2"
     with pytest.raises(ValueError, match=message):
-        datasets.from_arrays(x, labels, x)
+        datasets.from_arrays(x, [[1, 0], [0, 1], [np.nan, np.nan]], x)
 
 
 MISSING = [

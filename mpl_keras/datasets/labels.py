@@ -1,0 +1,128 @@
+"""Labels as people have them: class names, and rows without a label."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mpl_keras.checks import names
+from mpl_keras.checks.arguments import ArgumentError
+
+# What numpy makes of -1 and NaN where it makes texts of a whole list.
+_SIGNS_AS_TEXT = ("-1", "nan")
+
+
+def as_array(y: Any) -> np.ndarray:
+    """Labels as an array, in which numbers beside texts stay numbers.
+
+    Example:
+    >>> as_array(["cat", -1])
+    array(['cat', -1], dtype=object)
+    """
+    plain = np.asarray(y)
+    if plain.dtype.kind in "US" and isinstance(y, (list, tuple)):
+        return np.array(y, object)
+    return plain
+
+
+def known_rows(
+    y: np.ndarray, argument: str = "y"
+) -> tuple[np.ndarray, np.ndarray]:
+    """The labels that are known, and the rows that they are of.
+
+    Args:
+        y: Shape `(rows,)`: numbers, texts or booleans; -1, NaN, None or
+            pandas' NA where the label is not known.
+        argument: The name by which an error calls it.
+
+    Returns:
+        The labels without the unknown ones, and a boolean for each row.
+
+    Raises:
+        ArgumentError: -1 or NaN has become a text among texts.
+
+    Example:
+    >>> known_rows(as_array(["cat", None, "dog", -1]))
+    (array(['cat', 'dog'], dtype=object), array([ True, False,  True, False]))
+    >>> known_rows(np.array([0.0, np.nan, 2.0]))[0]
+    array([0., 2.])
+    """
+    if y.dtype == object:
+        known = ~np.array([_is_sign(value) for value in y], bool)
+    elif y.dtype.kind in "iuf":
+        known = (y == y) & (y != -1)
+    else:
+        known = np.ones(len(y), bool)
+    values = y[known]
+    if y.dtype == object and not are_texts(values):
+        values = np.array(values.tolist())
+    if are_texts(values):
+        _check_no_sign_as_text(values, argument)
+    return values, known
+
+
+def are_texts(values: np.ndarray) -> bool:
+    """Whether all are texts.
+
+    Example:
+    >>> are_texts(np.array(["a", "b"])), are_texts(np.array([1, 2]))
+    (True, False)
+    """
+    if values.dtype == object:
+        return all(isinstance(value, str) for value in values.flat)
+    return values.dtype.kind in "US"
+
+
+def numbers_of(
+    values: np.ndarray, classes: Sequence[str], argument: str
+) -> np.ndarray:
+    """The numbers of classes that are given by their names.
+
+    Args:
+        values: Names.
+        classes: All names, in order.
+        argument: The name by which an error calls the values.
+
+    Raises:
+        ArgumentError: A name is not among the classes.
+
+    Example:
+    >>> numbers_of(np.array(["b", "a"]), ("a", "b"), "y")
+    array([1, 0], dtype=int32)
+    """
+    place = {name: number for number, name in enumerate(classes)}
+    given = [str(value) for value in values.flat]
+    unknown = sorted(set(given) - set(place))
+    if unknown:
+        raise ArgumentError(
+            argument,
+            f"be names of classes, which are {names.quoted(classes)}",
+            names.quoted(unknown[:4]),
+        )
+    numbers = np.array([place[name] for name in given], np.int32)
+    return numbers.reshape(values.shape)
+
+
+def _is_sign(value) -> bool:
+    """Whether it stands for a label that is not known."""
+    if value is None:
+        return True
+    if isinstance(value, (str, bytes, bool, np.bool_)):
+        return False
+    try:
+        return bool(value != value) or bool(value == -1)
+    except (TypeError, ValueError):  # pandas' NA is neither true nor false
+        return type(value).__name__ == "NAType"
+
+
+def _check_no_sign_as_text(values, argument):
+    """Raises where -1 or NaN has become a text like the classes."""
+    found = [sign for sign in _SIGNS_AS_TEXT if sign in values]
+    if found:
+        raise ArgumentError(
+            argument,
+            "be an array of objects where texts and -1, NaN or None stand "
+            "together: `np.array(y, dtype=object)`. Otherwise numpy makes a "
+            "text, and so a class, of the sign",
+            f"the text {found[0]!r} among the classes",
+        )
