@@ -75,7 +75,7 @@ SETTINGS = {
     "unlabeled_batch_size": 64,
     "steps": 800,
     "supervised_steps": 400,
-    "learning_rate": 0.1,
+    "learning_rate": 0.03,
     "student_learning_rate": 0.1,
     "student_wait": 150,
     "temperature": 0.7,
