@@ -76,7 +76,7 @@ SETTINGS = {
     "steps": 800,
     "supervised_steps": 400,
     "learning_rate": 0.03,
-    "student_learning_rate": 0.1,
+    "student_learning_rate": 0.3,
     "student_wait": 150,
     "temperature": 0.7,
     "threshold": 0.6,
