@@ -76,11 +76,14 @@ def docstrings(module):
 
 def make_network(data):
     """A weighted sum of embeddings; any Keras model of token ids will do."""
+    weights = data.statistics.word_weights
     return networks.word_average(
         data.max_length,
         data.vocabulary_size,
         data.num_classes,
-        word_weights=data.statistics.word_weights,
+        word_weights=weights,
+        # All texts tell which words are alike, also those without a label.
+        word_vectors=datasets.word_vectors(data.unlabeled, weights, width=64),
     )
 
 
@@ -98,12 +101,19 @@ def make_model(data):
         ema_momentum=0.99,
         seed=FLAGS.seed,
     )
-    # Adam, because most words are rare: SGD would hardly move their embeddings.
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, FLAGS.steps, alpha=0.1)
-    wait = FLAGS.steps // 10
+
+    def optimizer(peak, wait):
+        rate = keras.optimizers.schedules.CosineDecay(
+            peak, FLAGS.steps - wait, alpha=0.1
+        )
+        # Adam would soon leave nothing of the vectors that words begin with.
+        return keras.optimizers.SGD(
+            schedules.Delayed(rate, wait), momentum=0.9, nesterov=True
+        )
+
     model.compile(
-        teacher_optimizer=keras.optimizers.Adam(rate),
-        student_optimizer=keras.optimizers.Adam(schedules.Delayed(rate, wait)),
+        teacher_optimizer=optimizer(0.03, wait=0),
+        student_optimizer=optimizer(0.3, wait=FLAGS.steps // 10),
         metrics=["accuracy"],
     )
     return model
