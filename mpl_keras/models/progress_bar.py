@@ -63,9 +63,7 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         room = _COLUMNS - _SHORTEST - _fixed(steps)
         shown = {}
         for name in self._in_order(logs):
-            names = [name]
-            if self._validation and not name.startswith("val_"):
-                names.append(f"val_{name}")
+            names = self._with_validation(name)
             room -= sum(_length(key, logs.get(key)) for key in names)
             if room < 0 and shown:
                 break
@@ -73,6 +71,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         if logs.get("bad_steps"):  # worth a line that wraps
             shown["bad_steps"] = logs["bad_steps"]
         return shown
+
+    def _with_validation(self, name):
+        """The name, and that of its value on validation data."""
+        if not self._validation or name.startswith("val_"):
+            return [name]
+        return [name, f"val_{name}"]
 
     def _in_order(self, logs):
         """Names without those of validation, which go with the others'."""
@@ -90,7 +94,13 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
         logs = logs or {}
         shown = self.fitting(logs, self.target)
         if self.progbar is not None:
-            values = sum(_length(key, value) for key, value in shown.items())
+            names = {
+                key
+                for name in shown
+                if name != "bad_steps"
+                for key in self._with_validation(name)
+            }
+            values = sum(_length(key, shown.get(key)) for key in names)
             left = _COLUMNS - _fixed(self.target) - values
             self.progbar.width = min(max(left, _SHORTEST), _LONGEST)
         return shown
