@@ -54,8 +54,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mpl_keras
-from mpl_keras import augment, evaluation, pipeline, recipes
-from mpl_keras.networks import backbones
+from mpl_keras import augment, evaluation, networks, pipeline, recipes
 
 _USB = "fixmatch", "freematch", "softmatch", "uda"
 _OURS = "mpl_keras:"
@@ -157,7 +156,7 @@ class Task:
     def network(self, role="teacher"):
         """Ours, untrained; a teacher has the weights of `make_model`'s."""
         keras.utils.set_random_seed(self.seed + (role == "student"))
-        return backbones.make(
+        return networks.make(
             self.recipe.backbone,
             self.found.unlabeled.shape[1:],
             self.found.num_classes,

@@ -134,7 +134,7 @@ def test_the_network_is_the_same_in_pytorch(rivals, shape):
     torch = pytest.importorskip("torch")
     keras = rivals.keras
     keras.utils.set_random_seed(3)
-    model = rivals.backbones.make("compact_cnn", shape, 10)
+    model = rivals.networks.make("compact_cnn", shape, 10)
     random = np.random.RandomState(0)
     # Statistics and biases are not those of a network that begins.
     model.set_weights(
