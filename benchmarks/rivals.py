@@ -604,7 +604,7 @@ def run_ours(task):
         ],
     )
     times = clock.stop()
-    last = model.student if two else model.model
+    last = getattr(model, task.recipe.average_of) if two else model.model
     found = {"accuracy": model.averaged, "last": last}
     for name, network in found.items():
         counts = evaluation.confusion_matrix(
