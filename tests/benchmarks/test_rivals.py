@@ -1,0 +1,148 @@
+"""The script that trains rivals on the same splits: its own arithmetic.
+
+No rival, and no PyTorch, needs to be there.
+"""
+
+import importlib.util
+import pathlib
+import sys
+
+import numpy as np
+import pytest
+import scripts
+
+BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def rivals():
+    path = BENCHMARKS / "rivals.py"
+    spec = importlib.util.spec_from_file_location("rivals", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(BENCHMARKS))  # of `real_data`
+    sys.modules["rivals"] = module  # its data classes look for it
+    try:
+        spec.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+        del sys.modules["rivals"]
+
+
+def test_published_settings_are_the_papers(rivals):
+    recipe = rivals.recipe_of("fixmatch", "published", 2000)
+    assert (recipe.threshold, recipe.teacher_learning_rate) == (0.95, 0.03)
+    assert recipe.clip_norm is None and recipe.steps == 2000
+    # kekmodel's, of 300,000 steps: a wait of 3,000 and a warm-up of 5,000.
+    recipe = rivals.recipe_of("mpl", "published", 3000)
+    assert (recipe.student_wait, recipe.warmup_steps) == (30, 50)
+    assert recipe.student_learning_rate == 0.05
+    assert recipe.backbone == "compact_cnn"
+    ours = rivals.recipe_of("fixmatch", "ours", 2000)
+    assert (ours.threshold, ours.teacher_learning_rate) == (0.6, 0.1)
+
+
+def test_numbers_that_semilearn_is_told(rivals):
+    class Found:
+        num_classes = 10
+
+    told = {
+        (method, settings): rivals.semilearn_config(
+            rivals.Task(
+                method,
+                rivals.recipe_of(method, settings, 2000),
+                Found,
+                0,
+            )
+        )
+        for method in ("fixmatch", "freematch", "softmatch", "uda")
+        for settings in ("published", "ours")
+    }
+    assert told["freematch", "published"]["ema_p"] == 0.999
+    # As ours: a twentieth of the steps.
+    assert told["softmatch", "ours"]["ema_p"] == pytest.approx(0.99)
+    assert told["uda", "published"]["p_cutoff"] == 0.8
+    assert told["uda", "published"]["clip_grad"] == 0
+    assert told["uda", "ours"]["clip_grad"] == 1.0
+    for config in told.values():
+        assert (config["batch_size"], config["uratio"]) == (32, 2)
+
+
+def test_equal_time_is_reckoned_without_the_first_step(rivals):
+    row = {
+        "first_step_cpu_seconds": "10",
+        "cpu_seconds": "110.0",
+        "steps": "2001",
+    }
+    # 50 ms a step.
+    assert rivals.steps_in(row, 60) == 1000
+    assert rivals.steps_in(row, 5) == 10
+
+
+def test_settings_that_a_rival_does_not_have_are_left_out(rivals):
+    both = ["published", "ours"]
+    assert rivals.settings_of("semilearn:uda", both) == both
+    assert rivals.settings_of("sklearn:logistic", both) == ["published"]
+    assert rivals.settings_of("mpl_keras:uda_aligned", both) == ["ours"]
+    assert rivals.settings_of("mpl_keras:softmatch", both) == both
+
+
+def test_batches_are_read_in_turns(rivals):
+    labeled, unlabeled = rivals.two_loaders(
+        (f"x{i}", f"y{i}", f"weak{i}", f"strong{i}") for i in range(2)
+    )
+    for i in range(2):
+        assert next(labeled) == (f"x{i}", f"y{i}")
+        assert next(unlabeled) == ((f"weak{i}", f"strong{i}"), None)
+    assert next(labeled, None) is None
+
+
+def test_a_rival_that_fails_has_ours_in_its_place(rivals, monkeypatch, capsys):
+    def broken(task):
+        raise RuntimeError("of old\n (/usr/lib/torch.py)")
+
+    monkeypatch.setitem(rivals.RUN, "semilearn", broken)
+    monkeypatch.setitem(rivals.RUN, "mpl_keras", lambda task: {"accuracy": 7})
+    monkeypatch.setattr(rivals, "version_of", lambda package: f"{package} 1")
+    task = rivals.Task("uda", rivals.recipe_of("uda", "ours", 20), None, 0)
+    row = rivals.with_stand_in("semilearn:uda", task)
+    assert row["note"] == "RuntimeError: of old"
+    assert row["package"] == "mpl_keras 1, in place of semilearn 1"
+    assert row["accuracy"] == 7
+    assert "semilearn:uda does not run" in capsys.readouterr().out
+
+    def missing(task):
+        raise rivals.MissingError("not installed")
+
+    monkeypatch.setitem(rivals.RUN, "semilearn", missing)
+    with pytest.raises(rivals.MissingError):
+        rivals.with_stand_in("semilearn:uda", task)
+
+
+def test_unknown_rivals_are_named(tmp_path):
+    done = scripts.run(
+        BENCHMARKS / "rivals.py",
+        f"--output={tmp_path / 'runs.csv'}",
+        "--methods=semilearn:udda",
+    )
+    assert done.returncode == 1 and "not 'semilearn:udda'" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("shape", [(28, 28, 1), (32, 24, 3)])
+def test_the_network_is_the_same_in_pytorch(rivals, shape):
+    torch = pytest.importorskip("torch")
+    keras = rivals.keras
+    keras.utils.set_random_seed(3)
+    model = rivals.networks.make("compact_cnn", shape, 10)
+    random = np.random.RandomState(0)
+    # Statistics and biases are not those of a network that begins.
+    model.set_weights(
+        [w + 0.05 * random.uniform(size=w.shape) for w in model.get_weights()]
+    )
+    images = random.randint(0, 256, (5, *shape)).astype("uint8")
+    network = rivals.torch_network(model, named=True).eval()
+    with torch.no_grad():
+        answers = network(rivals.to_torch(images))["logits"].numpy()
+    expected = model(images.astype("float32"), training=False).numpy()
+    np.testing.assert_allclose(answers, expected, rtol=1e-4, atol=1e-3)
