@@ -15,10 +15,18 @@ _SIGNS_AS_TEXT = ("-1", "nan")
 def as_array(y: Any) -> np.ndarray:
     """Labels as an array, in which numbers beside texts stay numbers.
 
+    What is masked becomes None.
+
     Example:
     >>> as_array(["cat", -1])
     array(['cat', -1], dtype=object)
     """
+    if np.ma.isMaskedArray(y):
+        masked, y = np.ma.getmaskarray(y), y.data
+        if masked.any():
+            y = y.astype(object)
+            y[masked] = None
+            y = y[:, 0] if y.shape[1:] == (1,) else y
     plain = np.asarray(y)
     if plain.dtype.kind in "US" and isinstance(y, (list, tuple)):
         return np.array(y, object)

@@ -177,8 +177,6 @@ def from_arrays(
 
 def _apart(x, y, x_unlabeled, unlabeled_labels):
     """Labeled examples, their labels, and all that are unlabeled."""
-    if np.ma.isMaskedArray(y):  # what is masked is not known
-        y = y.astype(object).filled(None)
     plain = labels.as_array(y)
     if not plain.shape:
         arrays.arrays(y, "y_labeled")

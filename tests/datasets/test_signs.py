@@ -241,10 +241,8 @@ def test_a_missing_label_of_other_sets_is_named(name, labels):
 
 def test_masked_labels_of_training_and_of_evaluation():
     x, masked = np.zeros((3, 2), "float32"), np.ma.masked_equal([0, 1, 2], 2)
-    with pytest.raises(
-        ArgumentError, match="`y_labeled`.*`x_unlabeled`.*row 2"
-    ):
-        datasets.from_arrays(x, masked, x)
+    found = datasets.from_arrays(x, masked, x, labeled_in_unlabeled=False)
+    assert found.labeled[1].tolist() == [0, 1] and len(found.unlabeled) == 4
     with pytest.raises(ArgumentError, match="`y` must be the class of each"):
         arrays.labels(masked, 3)
     whole = np.ma.masked_array([0, 1, 0])
