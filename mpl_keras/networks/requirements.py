@@ -75,7 +75,12 @@ def _check_layers(network, argument):
                 "(`stateful=True`): batches are drawn at random",
                 f"{network.name!r} with {called}",
             )
-        if any(isinstance(value, tf.Variable) for value in _held(layer)):
+        known = isinstance(
+            layer, carrying.LOOKUPS
+        )  # carried with the vocabulary
+        if not known and any(
+            isinstance(value, tf.Variable) for value in _held(layer)
+        ):
             raise ArgumentError(
                 argument,
                 "have no layer that holds a `tf.Variable`, which neither "
@@ -83,7 +88,7 @@ def _check_layers(network, argument):
                 "`keras.Variable`",
                 f"{network.name!r} with {called}",
             )
-        if isinstance(layer, carrying.LOOKUPS) and _was_replaced(layer):
+        if known and _was_replaced(layer):
             raise ArgumentError(
                 argument,
                 "have no vocabulary in place of the one by argument: files "

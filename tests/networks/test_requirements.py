@@ -326,3 +326,13 @@ def test_half_precision_scales_its_loss_once():
 def test_full_precision_scales_nothing():
     optimizer = requirements.check_optimizer("sgd", make_net(), "optimizer")
     assert isinstance(optimizer, keras.optimizers.SGD)
+
+
+def test_weights_of_words_are_carried_and_taken():
+    # Keras keeps them in a `tf.Variable`, but with the vocabulary.
+    lookup = keras.layers.StringLookup(
+        vocabulary=["a", "b"], idf_weights=[0.5, 2.0], output_mode="tf_idf"
+    )
+    inputs = keras.Input((3,), dtype="string")
+    network = keras.Model(inputs, keras.layers.Dense(2)(lookup(inputs)))
+    assert requirements.check_network(network, "model") == 2
