@@ -4,7 +4,6 @@ What the table's encoder does is done in TensorFlow, with the same float64
 arithmetic: who loads it needs nothing else.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ import tensorflow as tf
 
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets.columns import TableEncoder
+from mpl_keras.export import named_serving
 
 _LARGEST = float(np.finfo(np.float32).max)
 _PLAIN = (str, int, float, bool)
@@ -108,28 +108,7 @@ def write_saved_model(
             gives.
     """
     features = _Features(encoder, metadata)
-    names = tf.constant(metadata["class_names"])
-
-    def classify(rows):
-        logits = network(features(rows), training=False)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        best = tf.argmax(probabilities, axis=-1)
-        return {
-            "probabilities": probabilities,
-            "classes": tf.gather(names, best),
-        }
-
-    def described_in_it():
-        return {
-            "class_names": tf.identity(names),
-            "json": tf.constant(json.dumps(metadata, ensure_ascii=False)),
-        }
-
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.add_endpoint("serve", classify, input_signature=[features.inputs()])
-    archive.add_endpoint("metadata", described_in_it, input_signature=[])
-    archive.write_out(path, verbose=False)
+    named_serving.write(network, path, features, features.inputs(), metadata)
 
 
 class _Features:

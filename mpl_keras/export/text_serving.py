@@ -1,11 +1,12 @@
 """A network on texts as a SavedModel or a `.keras` file: strings in."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from mpl_keras.export import named_serving
 
 FORMATS = ("tf_saved_model", "keras")
 
@@ -44,28 +45,11 @@ def write_saved_model(
         tokenizer: A Keras layer; is put in it.
         metadata: What JSON can hold, with "class_names".
     """
-    names = tf.constant(metadata["class_names"])
 
-    def classify(strings):
-        ids = tf.cast(tokenizer(strings), tf.int32)
-        logits = network(ids, training=False)
-        probabilities = tf.nn.softmax(tf.cast(logits, tf.float32))
-        best = tf.argmax(probabilities, axis=-1)
-        return {
-            "probabilities": probabilities,
-            "classes": tf.gather(names, best),
-        }
+    def features(strings):
+        return tf.cast(tokenizer(strings), tf.int32)
 
-    def described_in_it():
-        return {
-            "class_names": tf.identity(names),
-            "json": tf.constant(json.dumps(metadata, ensure_ascii=False)),
-        }
-
-    archive = keras.export.ExportArchive()
-    archive.track(network)
-    archive.track(tokenizer)
     strings = tf.TensorSpec((None,), tf.string, "strings")
-    archive.add_endpoint("serve", classify, input_signature=[strings])
-    archive.add_endpoint("metadata", described_in_it, input_signature=[])
-    archive.write_out(path, verbose=False)
+    named_serving.write(
+        network, path, features, strings, metadata, tracked=[tokenizer]
+    )

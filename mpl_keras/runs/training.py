@@ -246,12 +246,11 @@ class Training:
             callbacks=self._callbacks(),
             verbose=0,
         )
-        seconds = time.monotonic() - begin
+        # Of a training that went on, what came before is not known.
+        seconds = time.monotonic() - begin if anew else None
         self._train_baseline()
         if not self._chief:
             return {}
-        # Of a training that went on, what came before is not known.
-        seconds = seconds if anew else None
         return results.write(self, self._on_one_device(), seconds)
 
     def _train_baseline(self):
