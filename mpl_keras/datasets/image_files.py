@@ -63,6 +63,8 @@ class ImageFiles(sources.Source):
     (2, 32, 32, 3)
     """
 
+    one_by_one = True
+
     def __init__(
         self, paths, special, shape, view_shape=None, max_pixels=MAX_PIXELS
     ):

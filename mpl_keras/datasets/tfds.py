@@ -178,6 +178,8 @@ of TensorFlow Datasets, such as ...
 class _RecordImages(sources.Source):
     """Images out of records of TensorFlow Datasets."""
 
+    one_by_one = True
+
     def __init__(self, reader, key, shape, view_shape, max_pixels):
         super().__init__((len(reader), *shape), tf.uint8, view_shape)
         self._records = reader

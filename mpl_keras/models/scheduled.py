@@ -144,17 +144,16 @@ consistency_weight=PolynomialDecay, which is -0.2 at step 6
             return np.array([schedules.value_at(schedule, n) for n in steps])
         known = self._graphs.get(id(schedule))
         if known is None or known[0] is not schedule:
-            known = (
-                schedule,
-                tf.function(
-                    lambda steps: tf.map_fn(
-                        lambda step: schedules.value_at(schedule, step),
-                        steps,
-                        fn_output_signature=tf.float32,
-                    ),
-                    reduce_retracing=True,
-                ),
+            graph = tf.function(
+                lambda steps: tf.map_fn(
+                    lambda step: schedules.value_at(schedule, step),
+                    steps,
+                    fn_output_signature=tf.float32,
+                )
             )
+            # Made at once: TensorFlow would warn of many models' many graphs.
+            counter = tf.TensorSpec([None], steps.dtype)
+            known = schedule, graph.get_concrete_function(counter)
             self._graphs[id(schedule)] = known
         with tf.device("CPU:0"):
             return known[1](tf.constant(steps)).numpy()

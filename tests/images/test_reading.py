@@ -173,6 +173,20 @@ def test_files_are_read_by_number(tmp_path):
     assert len(some) == 2
 
 
+def test_files_are_read_by_one_graph(tmp_path, monkeypatch):
+    """Eagerly they were read one after another, ten times as slowly."""
+    path = str(tmp_path / "a.png")
+    Image.fromarray(NOISE).save(path)
+    made = []
+    monkeypatch.setattr(
+        image_files, "decode", lambda *a: made.append(a) or reading.decode(*a)
+    )
+    files = image_files.ImageFiles([path] * 9, [False] * 9, (24, 35, 3))
+    for part in (files[:9], files[:2], files.subset([4, 3])[:]):
+        np.testing.assert_array_equal(part[0], NOISE)
+    assert len(made) == 1
+
+
 def test_a_phone_writes_several_pictures_into_one_jpeg():
     first = Image.fromarray(NOISE)
     contents = saved(first, "MPO", save_all=True, append_images=[first])

@@ -348,6 +348,18 @@ def test_schedules_of_other_kinds():
     check(keras.optimizers.schedules.CosineDecay(0.1, 5, warmup_steps=2))
     check(schedules.SignalAnnealing(5, 3), most=1.0)
 
+
+def test_many_schedules_in_one_process_bring_no_warning(caplog):
+    """TensorFlow warns of one function's many graphs."""
+    log = tf.get_logger()
+    propagates, log.propagate = log.propagate, True
+    for _ in range(7):
+        step = keras.Variable(0, dtype="int64")
+        part = Scheduled("feedback", "weight", Line(1.0), step)
+        ScheduleCheck(lambda part=part: [part]).all_of(3)
+    log.propagate = propagates
+    assert not caplog.records
+
     class Table(Line):
         def __call__(self, step):
             return tf.gather([0.3, 0.2], step)  # none further ahead
