@@ -134,6 +134,7 @@ def test_cells_say_how_many_seeds_they_are_of(tables):
     assert tables.mean_of([], 20) == ""
 
 
+@pytest.mark.slow
 def test_data_that_are_not_there_are_asked_for_first(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "none"))
     done = ablation(tmp_path / "out", "--settings=cifar10_4000", true=True)

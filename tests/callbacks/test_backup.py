@@ -111,13 +111,20 @@ def whole(tmp_path_factory):
 
 
 @pytest.mark.slow_cases(
+    "4-stops0",
     "10-stops2",
     "None-stops1",
     "1-stops3",
 )
 @pytest.mark.parametrize(
     ("every", "stops"),
-    [(4, (7, 17, 23)), (None, (5, 14)), (10, (10, 20)), (1, (10, 11))],
+    [
+        (4, (7, 17, 23)),
+        (None, (5, 14)),
+        (10, (10, 20)),
+        (1, (10, 11)),
+        (4, (17,)),
+    ],
 )
 def test_interrupted_and_whole_are_the_same(whole, every, stops, tmp_path):
     for stop in stops:

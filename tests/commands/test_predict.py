@@ -87,6 +87,7 @@ def test_mistakes_are_said(classifier_file, tmp_path, capsys):
     assert os.listdir(tmp_path) == ["empty"]
 
 
+@pytest.mark.slow
 def test_a_run_stands_for_its_student(
     classifier_file, picture_data, picture_folder, tmp_path
 ):
@@ -102,6 +103,7 @@ def test_a_run_stands_for_its_student(
     assert f"model      {tmp_path}/student" in done.stdout
 
 
+@pytest.mark.slow
 def test_it_is_quiet(classifier_file, picture_folder, tmp_path):
     """But for what libjpeg itself says of a damaged file."""
     done = predict(

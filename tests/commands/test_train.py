@@ -68,7 +68,10 @@ def arrays_of(found):
     return datasets.from_arrays(x[:], y, unlabeled, test=test, num_classes=10)
 
 
-def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
+@pytest.fixture(scope="module")
+def trained(pictures, tmp_path_factory):
+    """A run on a folder: what it wrote, and what it said."""
+    folder = tmp_path_factory.mktemp("trained")
     result = scripts.command(
         "train",
         f"--dataset={pictures}",
@@ -78,10 +81,15 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "--finetune_steps=5",
         "--seed=3",
         "--output_dir=out",
-        cwd=tmp_path,
+        cwd=folder,
         true=True,
     )
     assert result.returncode == 0, result.stderr
+    return folder / "out", result.stdout
+
+
+def test_a_folder_is_trained_on(trained):
+    out, said = trained
     for text in (
         "20 labeled, 1,257 unlabeled, 540 for test; 8 x 8 x 1",
         "10: 0 ß, 1 ß",
@@ -90,9 +98,8 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
         "results    out",
         "finetuned",
     ):
-        assert text in result.stdout, result.stdout
-    assert re.search(r"step 40 of 60, 0:00:\d\d left", result.stdout)
-    out = tmp_path / "out"
+        assert text in said, said
+    assert re.search(r"step 40 of 60, 0:00:\d\d left", said)
     assert set(os.listdir(out)) == {
         "backup",
         "confusion_matrix.png",
@@ -132,8 +139,15 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     rates = [float(row["teacher_learning_rate"]) for row in rows]
     assert rates[0] > rates[1] > rates[2] >= 0
     assert float(rows[0]["student_learning_rate"]) > 0
+    card = (out / "student.md").read_text()
+    assert "| recipe | digits |" in card and "num_labeled" not in card
+    assert re.search(r"\| finetune.steps \| 5 \|", card.replace("\\", ""))
 
-    # The same pixels as arrays, the same seed: the same network.
+
+@pytest.mark.slow
+def test_a_folder_trains_as_the_arrays_do(trained, pictures):
+    """The same pixels as arrays, the same seed: the same network."""
+    out, _ = trained
     found = datasets.from_folder(pictures)
     arrays = arrays_of(found)
     assert arrays.views == found.views
@@ -147,9 +161,6 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     student = keras.saving.load_model(out / "student.keras")
     for a, b in zip(model.averaged.weights, student.weights, strict=True):
         np.testing.assert_array_equal(a, b)
-    card = (out / "student.md").read_text()
-    assert "| recipe | digits |" in card and "num_labeled" not in card
-    assert re.search(r"\| finetune.steps \| 5 \|", card.replace("\\", ""))
     accuracies = json.loads((out / "results.json").read_text())["test_accuracy"]
     counts = evaluation.confusion_matrix(student, arrays.test, 10)
     assert accuracies["averaged student"] == 100 * evaluation.accuracy_of(
@@ -162,10 +173,13 @@ def test_a_folder_trains_as_the_arrays_do(pictures, tmp_path):
     np.testing.assert_allclose(given["probabilities"], expected, atol=1e-5)
     assert given["classes"][0] == found.class_names[np.argmax(expected[0])]
 
-    # A second start overwrites nothing, and says so.
+
+@pytest.mark.slow
+def test_a_second_start_overwrites_nothing_and_says_so(trained, pictures):
+    out, _ = trained
     before = (out / "results.json").stat().st_mtime_ns
     again = scripts.command(
-        "train", f"--dataset={pictures}", "--output_dir=out", cwd=tmp_path
+        "train", f"--dataset={pictures}", "--output_dir=out", cwd=out.parent
     )
     assert again.returncode == 1 and "--output_dir" in again.stderr
     assert (out / "results.json").stat().st_mtime_ns == before

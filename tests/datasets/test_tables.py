@@ -517,6 +517,7 @@ def test_tabular(tmp_path):
     assert accuracies[0] > 60
 
 
+@pytest.mark.slow
 def test_tabular_on_a_table_of_the_users(tmp_path):
     frame = FRAME.copy()
     frame.loc[20:, "ill"] = None

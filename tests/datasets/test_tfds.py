@@ -106,6 +106,7 @@ def test_parts_of_splits(prepared):
     assert next(iter(found.test))[0].shape == (5, 32, 32, 3)
 
 
+@pytest.mark.slow
 def test_imagenet_of_which_a_tenth_is_labeled(tmp_path):
     """Labels of one data set, unlabeled images of another; JPEG, any size."""
     arguments = dict(shape=(None, None, 3), labels=4, encoding_format="jpeg")

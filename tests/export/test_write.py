@@ -89,6 +89,7 @@ def run_alone(code, folder):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_a_saved_model_needs_neither_keras_nor_us(exported):
     answer = run_alone(
         """

@@ -114,6 +114,7 @@ def test_names():
     assert "resnet50" not in names  # a module
 
 
+@pytest.mark.slow_cases("MobileNetV2", "mobile_net_v2")
 @pytest.mark.parametrize(
     "name", ["MobileNetV2", "mobilenet_v2", "mobile_net_v2", "mobilenet-v2"]
 )

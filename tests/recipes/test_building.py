@@ -203,6 +203,7 @@ def test_running_means_span_a_part_of_the_training(
     assert rule.momentum == pytest.approx(momentum)
 
 
+@pytest.mark.slow_cases("2")
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_a_few_steps_are_a_training_too(steps):
     recipe = recipes.adapt(DIGITS, steps=steps)
