@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mpl_keras.checks import arguments
-from mpl_keras.datasets import splits
+from mpl_keras.datasets import semi_supervised_data, splits
 
 
 class Rows(NamedTuple):
@@ -107,6 +107,50 @@ def _check_every_class(y, num_classes, argument) -> None:
             f"`{argument}` must leave a labeled row of each class. "
             f"Received: {left.tolist()} rows left of the classes"
         )
+
+
+def make_data(
+    rows: Rows,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    test: tuple | None = None,
+    validation: tuple | None = None,
+    **options: Any,
+) -> semi_supervised_data.SemiSupervisedData:
+    """The data that rows are, trained on and set aside.
+
+    Args:
+        rows: Of `x` and `y`.
+        x: Examples.
+        y: Class numbers, -1 where the label is missing.
+        test: Pair (x, y) that was given, in place of rows set aside.
+        validation: The same.
+        **options: Of `from_arrays`.
+
+    Example:
+    >>> rows = Rows(*(np.array(n) for n in ([0, 1], [2, 3], [], [4], [0])))
+    >>> x, y = np.zeros((5, 2), "float32"), np.array([0, 1, -1, -1, 0])
+    >>> make_data(rows, x, y, num_classes=2)
+    SemiSupervisedData(labeled=2, unlabeled=2, classes=2)
+    """
+
+    def aside(given, numbers):
+        if given is not None or not len(numbers):
+            return given
+        return x[numbers], y[numbers]
+
+    truth = y[rows.unlabeled]
+    return semi_supervised_data.from_arrays(
+        x[rows.labeled],
+        y[rows.labeled],
+        x[rows.unlabeled],
+        test=aside(test, rows.test),
+        validation=aside(validation, rows.validation),
+        unlabeled_labels=truth if (truth >= 0).all() else None,
+        labeled_in_unlabeled=False,
+        **options,
+    )
 
 
 def fraction(name: str, given: Any, share: float) -> float:

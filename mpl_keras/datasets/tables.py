@@ -9,10 +9,7 @@ import numpy as np
 from mpl_keras import augment
 from mpl_keras.datasets import columns, signs
 from mpl_keras.datasets import rows as rows_of
-from mpl_keras.datasets.semi_supervised_data import (
-    SemiSupervisedData,
-    from_arrays,
-)
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 
 _EXAMPLES = 256
 
@@ -127,10 +124,9 @@ def from_dataframe(
     )
     x = encoder(frame)
 
-    def evaluation(name, given):
+    def measured(name, given):
         if given is None:
-            aside = getattr(rows, name)
-            return (x[aside], y[aside]) if len(aside) else None
+            return None
         columns.check_frame(given, name)
         own = [*names, target]
         only = own if features is None else None
@@ -138,17 +134,14 @@ def from_dataframe(
         ids = _class_ids(given[target], classes, name, missing)
         return encoder(given, name), ids
 
-    truth = y[rows.unlabeled]
-    data = from_arrays(
-        x[rows.labeled],
-        y[rows.labeled],
-        x[rows.unlabeled],
-        test=evaluation("test", test),
-        validation=evaluation("validation", validation),
+    data = rows_of.make_data(
+        rows,
+        x,
+        y,
+        test=measured("test", test),
+        validation=measured("validation", validation),
         num_classes=len(classes),
         class_names=class_names or tuple(str(c) for c in classes),
-        unlabeled_labels=truth if (truth >= 0).all() else None,
-        labeled_in_unlabeled=False,
     )
     views = views or _views(x[rows.training], encoder)
     some = np.linspace(0, len(rows.training) - 1, _EXAMPLES).astype(int)

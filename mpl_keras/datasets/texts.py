@@ -10,10 +10,7 @@ from mpl_keras import augment
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import columns, signs, tokenizing
 from mpl_keras.datasets import rows as rows_of
-from mpl_keras.datasets.semi_supervised_data import (
-    SemiSupervisedData,
-    from_arrays,
-)
+from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 
 _EXAMPLES = 256
 
@@ -166,24 +163,19 @@ def from_text(
         reserved,
     )
 
-    truth = y[rows.unlabeled]
-
-    def evaluation(name, given):
+    def measured(name, given):
         if given is None:
-            aside = getattr(rows, name)
-            return (x[aside], y[aside]) if len(aside) else None
+            return None
         return _given_pair(name, given, tokenizer, classes, signs_given)
 
-    data = from_arrays(
-        x[rows.labeled],
-        y[rows.labeled],
-        x[rows.unlabeled],
-        test=evaluation("test", test),
-        validation=evaluation("validation", validation),
+    data = rows_of.make_data(
+        rows,
+        x,
+        y,
+        test=measured("test", test),
+        validation=measured("validation", validation),
         num_classes=len(classes),
         class_names=names,
-        unlabeled_labels=truth if (truth >= 0).all() else None,
-        labeled_in_unlabeled=False,
         views=views or augment.text_views(statistics),
     )
     return _with_tokenizer(data, tokenizer, statistics, training)
