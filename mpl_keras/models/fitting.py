@@ -18,6 +18,7 @@ from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replica_checks, state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
 from mpl_keras.models import first_batch, passes
+from mpl_keras.models.assigned_rates import AssignedRates
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.progress_bar import ProgressBar
@@ -39,6 +40,7 @@ class FittedModel(FollowingModel):
         safeguard: Undoes steps that went bad, and counts them.
         measuring: What steps show, and the metrics of `compile`.
         schedule_check: Looks at schedules before the steps that they are for.
+        assigned_rates: Looks at learning rates that are assigned.
         examples_per_step: Labeled and unlabeled examples that a step of `fit`
             trains on, where the data say how many; or None.
     """
@@ -52,6 +54,7 @@ class FittedModel(FollowingModel):
         self.schedule_check = ScheduleCheck(
             lambda: self.scheduled, lambda: self.run_eagerly
         )
+        self.assigned_rates = AssignedRates()
         self.examples_per_step = None
         self._evaluating = False
 
@@ -167,7 +170,7 @@ class FittedModel(FollowingModel):
         if check_first_batch:
             self._check_first_batch(x, y)
         strategy = self.distribute_strategy
-        callbacks, stop = self._callbacks(kwargs)
+        callbacks, own = self._callbacks(kwargs)
         try:
             with workers.noticing_lost_workers(strategy):
                 x, begin = self._resume(x, callbacks, kwargs)
@@ -180,24 +183,27 @@ class FittedModel(FollowingModel):
             for callback in callbacks:
                 if isinstance(callback, FitCallback):
                     callback.on_fit_end()
-            callbacks.remove(stop)
+            for callback in own:
+                callbacks.remove(callback)
 
     def _callbacks(self, kwargs):
-        """Those that will be called, and the one of them that is ours."""
-        stop, given = _StopWhenBad(), kwargs.get("callbacks")
+        """Those that will be called, and those of them that are ours."""
+        own, given = (_StopWhenBad(), _CheckRates()), kwargs.get("callbacks")
         if isinstance(given, keras.callbacks.CallbackList):
-            stop.set_model(self)
+            for callback in own:
+                callback.set_model(self)
             callbacks = given.callbacks
         else:
             callbacks = kwargs["callbacks"] = keras.tree.flatten(given or [])
-        callbacks.insert(0, stop)  # its values are for those that follow
+        callbacks.insert(0, own[0])  # its values are for those that follow
         if kwargs.get("verbose", "auto") in ("auto", 1) and not any(
             isinstance(callback, keras.callbacks.ProgbarLogger)
             for callback in callbacks
         ):
             validation = kwargs.get("validation_data") is not None
             callbacks.append(ProgressBar(self._trackers, validation))
-        return callbacks, stop
+        callbacks.append(own[1])  # after those that set rates
+        return callbacks, own
 
     def check_execution(self, x: Any, steps: int | None) -> None:
         """Raises for what several replicas or steps at once cannot do.
@@ -279,6 +285,7 @@ class FittedModel(FollowingModel):
             self._check_inputs(x)
             if check_first_batch:
                 self._check_first_batch(x, y)
+        self.assigned_rates.check()
         self.schedule_check.before(1)
         logs = super().train_on_batch(
             x, y, sample_weight, class_weight, return_dict=True
@@ -302,19 +309,25 @@ class FittedModel(FollowingModel):
 
     def check_rates(self) -> None:
         """Raises if an optimizer would go up the loss, as it is now."""
-        for name, optimizer in self.optimizers.items():
-            argument = f"{name}_optimizer".removeprefix("model_")
+        optimizers = self._optimizers_by_argument()
+        for argument, optimizer in optimizers.items():
             requirements.check_rates(optimizer, argument)
+        self.assigned_rates.watch(optimizers)
+
+    def _optimizers_by_argument(self):
+        return {
+            f"{name}_optimizer".removeprefix("model_"): optimizer
+            for name, optimizer in self.optimizers.items()
+        }
 
     @property
     def scheduled(self) -> list[Scheduled]:
         """What follows a schedule, and the values that it may have."""
         found = []
-        for name, optimizer in self.optimizers.items():
+        for argument, optimizer in self._optimizers_by_argument().items():
             inner = requirements.inner_optimizer(optimizer)
             schedule = state.rate_schedule(inner)
             if schedule is not None:
-                argument = f"{name}_optimizer".removeprefix("model_")
                 found.append(
                     Scheduled(
                         argument, "learning rate", schedule, inner.iterations
@@ -499,14 +512,9 @@ class FittedModel(FollowingModel):
 
 
 class _StopWhenBad(keras.callbacks.Callback):
-    """Looks at the count of bad steps, not so often that devices wait.
-
-    And at learning rates, which callbacks may set before each epoch.
-    """
+    """Looks at the count of bad steps, not so often that devices wait."""
 
     def on_train_batch_begin(self, batch, logs=None):
-        if batch == 0:  # other callbacks have set what they set
-            self.model.check_rates()
         self.model.schedule_check.before(self.model.steps_per_execution)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -523,6 +531,18 @@ class _StopWhenBad(keras.callbacks.Callback):
         self.model.safeguard.check(
             int(self.model.step.numpy()), self.model.num_classes
         )
+
+
+class _CheckRates(keras.callbacks.Callback):
+    """Looks at learning rates, after other callbacks have set them."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self.model.check_rates()
+        self.model.assigned_rates.check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.check_rates()  # perhaps not by Keras's `assign`
 
 
 def _some_weight(sample_weight):
