@@ -17,7 +17,7 @@ from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replica_checks, state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
-from mpl_keras.models import first_batch, passes
+from mpl_keras.models import batchwise, first_batch, passes
 from mpl_keras.models.assigned_rates import AssignedRates
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
@@ -162,7 +162,7 @@ class FittedModel(FollowingModel):
                 f"Received: validation_split={kwargs['validation_split']}"
             )
         if kwargs.get("validation_data") is not None:
-            self._check_validation(kwargs["validation_data"])
+            self._check_validation(kwargs, epochs)
         self.check_networks()
         self._check_inputs(x)
         self.check_execution(x, kwargs.get("steps_per_epoch"))
@@ -375,12 +375,17 @@ class FittedModel(FollowingModel):
                 f"{self.num_classes}. Received: a dataset of {classes} classes"
             )
 
-    def _check_validation(self, data):
+    def _check_validation(self, kwargs, epochs):
         """Raises unless validation data are `(x, y)` for one network."""
+        data = kwargs["validation_data"]
         batches.refuse_views(data, "validation_data")
         batches.check_labeled(data, "validation_data")
-        if isinstance(data, keras.utils.PyDataset):
-            data = tuple(keras.utils.unpack_x_y_sample_weight(data[0]))
+        batchwise.refuse_twice(data, _num_validations(epochs, kwargs))
+        first, data = batchwise.peek(data, "validation_data")
+        kwargs["validation_data"] = data
+        if first is not None:
+            batches.refuse_views(first, "validation_data")
+            data = tuple(keras.utils.unpack_x_y_sample_weight(first))
         if isinstance(data, tf.data.Dataset):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
@@ -392,7 +397,8 @@ class FittedModel(FollowingModel):
         if not isinstance(data, tf.data.Dataset):
             arrays.finite(x, "validation_data[0]")
             arrays.labels(y, self.num_classes, "validation_data[1]")
-            _some_weight(data[2] if len(data) == 3 else None)
+            if first is None:
+                _some_weight(data[2] if len(data) == 3 else None)
 
     # Evaluation, of the averaged network, and metrics.
 
@@ -421,6 +427,8 @@ class FittedModel(FollowingModel):
         The values are NaN, with a warning, if the loss is not finite, or
         nothing was measured.
         """
+        if not kwargs.get("_use_cached_eval_dataset"):  # as in `fit`
+            x = self._check_first_batch_of(x)
         self._check_examples(x)
         self._check_evaluated(x, y, kwargs.get("sample_weight"))
         self._evaluating = True
@@ -431,10 +439,22 @@ class FittedModel(FollowingModel):
         self._warn_of_nan(result)
         return result
 
+    def _check_first_batch_of(self, x, labeled=True):
+        """Looks at the first of batches; returns them with that one."""
+        first, x = batchwise.peek(x, "x")
+        if first is not None:
+            batches.refuse_views(first, "x")
+            examples, y, _ = keras.utils.unpack_x_y_sample_weight(first)
+            self._check_examples(examples)
+            if labeled:
+                batches.check_labels(y, examples, "x", self.num_classes)
+                self._check_evaluated(examples, y, None)
+        return x
+
     def _check_examples(self, x, argument="x"):
         """Raises unless they are examples as the averaged network takes them.
 
-        What gives batches one after another is not looked into.
+        Of what gives batches one after another the first one is looked at.
         """
         batches.refuse_views(x, argument)
         if x is None:
@@ -491,6 +511,7 @@ class FittedModel(FollowingModel):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, of the averaged network."""
+        x = self._check_first_batch_of(x, labeled=False)
         self._check_examples(x)
         return super().predict(x, *args, **kwargs)
 
@@ -551,6 +572,15 @@ def _some_weight(sample_weight):
         raise ArgumentError(
             "sample_weight", "not be 0 for all examples", "zeros"
         )
+
+
+def _num_validations(epochs, kwargs):
+    """How often `fit` evaluates."""
+    often = kwargs.get("validation_freq", 1)
+    ended = range(kwargs.get("initial_epoch", 0) + 1, epochs + 1)
+    if isinstance(often, int):
+        return sum(epoch % often == 0 for epoch in ended)
+    return sum(epoch in often for epoch in ended)
 
 
 def _batch_size(spec):
