@@ -86,8 +86,8 @@ def from_tfds(
         balanced: See `splits.split_labeled`.
         views: By default `augment.default_views`, but `augment.cifar_views` of
             CIFAR.
-        max_pixels: How many a picture may have, where they are of many sizes;
-            one that has more ends the training, and is not decoded.
+        max_pixels: How many a picture may have; one that has more ends the
+            training, and is not decoded.
 
     Returns:
         Data whose images are uint8 in [0, 255], [N, height, width, channels];
@@ -131,8 +131,9 @@ of TensorFlow Datasets, such as ...
     form = _form(feature, image_size)
 
     def source(files):
-        limit = None if _native(feature) else max_pixels
-        return _RecordImages(records.Records(files), key, *form, limit)
+        files = records.Records(files)
+        size = _native(feature)
+        return _RecordImages(files, key, *form, size, max_pixels)
 
     truth = y[split.unlabeled]
     if unlabeled_name is not None:
@@ -178,11 +179,17 @@ of TensorFlow Datasets, such as ...
 class _RecordImages(sources.Source):
     """Images out of records of TensorFlow Datasets."""
 
-    def __init__(self, reader, key, shape, view_shape, max_pixels):
+    def __init__(self, reader, key, shape, view_shape, size, max_pixels):
         super().__init__((len(reader), *shape), tf.uint8, view_shape)
         self._records = reader
         self._key = key
         self._max_pixels = max_pixels
+        # How a PNG of the declared size begins: up to its width and height.
+        self._declared = None
+        if size is not None and size[0] * size[1] <= max_pixels:
+            head = b"\0\0\0\rIHDR"
+            sides = (side.to_bytes(4, "big") for side in size[::-1])
+            self._declared = b"".join([reading.PNG, head, *sides])
 
     def checksum(self, numbers=None):
         """Of the records as they are; of some of very many."""
@@ -204,15 +211,27 @@ class _RecordImages(sources.Source):
         )
 
         def load(contents):
-            check = None
-            if self._max_pixels is not None:
-                check = decoding.check_size(contents, self._max_pixels)
-            with tf.control_dependencies([] if check is None else [check]):
-                image = reading.decode(contents, False, channels)
+            image = reading.decode(contents, False, channels)
             return reading.cover(image, height, width)
 
-        spec = tf.TensorSpec((height, width, channels), tf.uint8)
-        return tf.map_fn(load, parsed[self._key], fn_output_signature=spec)
+        def load_small(contents):
+            check = decoding.check_size(contents, self._max_pixels)
+            with tf.control_dependencies([] if check is None else [check]):
+                return load(contents)
+
+        def load_all(each):
+            spec = tf.TensorSpec((height, width, channels), tf.uint8)
+            return tf.map_fn(each, files, fn_output_signature=spec)
+
+        files = parsed[self._key]
+        if self._declared is None:
+            return load_all(load_small)
+        heads = tf.strings.substr(files, 0, len(self._declared))
+        return tf.cond(
+            tf.reduce_all(heads == self._declared),
+            lambda: load_all(load),
+            lambda: load_all(load_small),
+        )
 
 
 def _prepared(name, data_dir, download):
