@@ -219,19 +219,34 @@ class _RecordImages(sources.Source):
             with tf.control_dependencies([] if check is None else [check]):
                 return load(contents)
 
-        def load_all(each):
-            spec = tf.TensorSpec((height, width, channels), tf.uint8)
+        files, each = parsed[self._key], load_small
+        checked = []
+        if self._declared is not None:
+            heads = tf.strings.substr(files, 0, len(self._declared))
+            checked.append(
+                tf.cond(
+                    tf.reduce_all(heads == self._declared),
+                    lambda: True,
+                    lambda: tf.py_function(self._check_sizes, [files], tf.bool),
+                )
+            )
+            each = load
+        spec = tf.TensorSpec((height, width, channels), tf.uint8)
+        with tf.control_dependencies(checked):
             return tf.map_fn(each, files, fn_output_signature=spec)
 
-        files = parsed[self._key]
-        if self._declared is None:
-            return load_all(load_small)
-        heads = tf.strings.substr(files, 0, len(self._declared))
-        return tf.cond(
-            tf.reduce_all(heads == self._declared),
-            lambda: load_all(load),
-            lambda: load_all(load_small),
-        )
+    def _check_sizes(self, files):
+        """Raises if one has too many pixels; a short way for most."""
+        for contents in files.numpy():
+            size = None
+            if contents.startswith((reading.PNG, reading.JPEG)):
+                size = reading.stated_size(contents)
+            if size is None or size[0] * size[1] > self._max_pixels:
+                try:
+                    decoding.check_size(contents, self._max_pixels)
+                except tf.errors.InvalidArgumentError as error:
+                    raise ValueError(error.message) from error
+        return True
 
 
 def _prepared(name, data_dir, download):
