@@ -86,8 +86,8 @@ def from_tfds(
         balanced: See `splits.split_labeled`.
         views: By default `augment.default_views`, but `augment.cifar_views` of
             CIFAR.
-        max_pixels: How many a picture may have, where they are of many sizes;
-            one that has more ends the training, and is not decoded.
+        max_pixels: How many a picture may have; one that has more ends the
+            training, and is not decoded.
 
     Returns:
         Data whose images are uint8 in [0, 255], [N, height, width, channels];
@@ -131,8 +131,9 @@ of TensorFlow Datasets, such as ...
     form = _form(feature, image_size)
 
     def source(files):
-        limit = None if _native(feature) else max_pixels
-        return _RecordImages(records.Records(files), key, *form, limit)
+        files = records.Records(files)
+        size = _native(feature)
+        return _RecordImages(files, key, *form, size, max_pixels)
 
     truth = y[split.unlabeled]
     if unlabeled_name is not None:
@@ -180,11 +181,17 @@ class _RecordImages(sources.Source):
 
     one_by_one = True
 
-    def __init__(self, reader, key, shape, view_shape, max_pixels):
+    def __init__(self, reader, key, shape, view_shape, size, max_pixels):
         super().__init__((len(reader), *shape), tf.uint8, view_shape)
         self._records = reader
         self._key = key
         self._max_pixels = max_pixels
+        # How a PNG of the declared size begins: up to its width and height.
+        self._declared = None
+        if size is not None and size[0] * size[1] <= max_pixels:
+            head = b"\0\0\0\rIHDR"
+            sides = (side.to_bytes(4, "big") for side in size[::-1])
+            self._declared = b"".join([reading.PNG, head, *sides])
 
     def checksum(self, numbers=None):
         """Of the records as they are; of some of very many."""
@@ -206,15 +213,42 @@ class _RecordImages(sources.Source):
         )
 
         def load(contents):
-            check = None
-            if self._max_pixels is not None:
-                check = decoding.check_size(contents, self._max_pixels)
-            with tf.control_dependencies([] if check is None else [check]):
-                image = reading.decode(contents, False, channels)
+            image = reading.decode(contents, False, channels)
             return reading.cover(image, height, width)
 
+        def load_small(contents):
+            check = decoding.check_size(contents, self._max_pixels)
+            with tf.control_dependencies([] if check is None else [check]):
+                return load(contents)
+
+        files, each = parsed[self._key], load_small
+        checked = []
+        if self._declared is not None:
+            heads = tf.strings.substr(files, 0, len(self._declared))
+            checked.append(
+                tf.cond(
+                    tf.reduce_all(heads == self._declared),
+                    lambda: True,
+                    lambda: tf.py_function(self._check_sizes, [files], tf.bool),
+                )
+            )
+            each = load
         spec = tf.TensorSpec((height, width, channels), tf.uint8)
-        return tf.map_fn(load, parsed[self._key], fn_output_signature=spec)
+        with tf.control_dependencies(checked):
+            return tf.map_fn(each, files, fn_output_signature=spec)
+
+    def _check_sizes(self, files):
+        """Raises if one has too many pixels; a short way for most."""
+        for contents in files.numpy():
+            size = None
+            if contents.startswith((reading.PNG, reading.JPEG)):
+                size = reading.stated_size(contents)
+            if size is None or size[0] * size[1] > self._max_pixels:
+                try:
+                    decoding.check_size(contents, self._max_pixels)
+                except tf.errors.InvalidArgumentError as error:
+                    raise ValueError(error.message) from error
+        return True
 
 
 def _prepared(name, data_dir, download):

@@ -53,6 +53,17 @@ def rate_schedule(optimizer) -> Any:
     return schedule if isinstance(schedule, kind) else None
 
 
+def rate_variable(optimizer) -> keras.Variable | None:
+    """What holds an optimizer's learning rate; None if a schedule does.
+
+    Example:
+    >>> float(rate_variable(keras.optimizers.SGD(0.5)))
+    0.5
+    """
+    rate = getattr(optimizer, "_learning_rate", None)
+    return rate if isinstance(rate, keras.Variable) else None
+
+
 def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a network, those inside of others too.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from mpl_keras.images.reading import JPEG, MAX_PIXELS, PNG
+from mpl_keras.images.reading import GIF, JPEG, MAX_PIXELS, PNG, gif_size
 
 # Rows that are put on white at once, so that wider numbers take little memory.
 _STRIP = 1 << 20  # pixels
@@ -79,7 +79,9 @@ def _after(check):
 
 
 def check_size(contents: tf.Tensor, max_pixels: int) -> Any:
-    """An assertion about the pixels of a PNG or JPEG file, none decoded.
+    """An assertion about the pixels of a PNG, JPEG or GIF, none decoded.
+
+    The frames of a GIF are counted in Python.
 
     Args:
         contents: All bytes of the file, a string scalar.
@@ -89,7 +91,8 @@ def check_size(contents: tf.Tensor, max_pixels: int) -> Any:
         What is to be waited for, in a graph; None eagerly.
 
     Raises:
-        tf.errors.InvalidArgumentError: When it runs: there are more.
+        tf.errors.InvalidArgumentError: When it runs: there are more, or the
+            file is of another format.
 
     Example:
     >>> png = tf.io.encode_png(tf.zeros([4, 5, 3], tf.uint8))
@@ -97,23 +100,43 @@ def check_size(contents: tf.Tensor, max_pixels: int) -> Any:
     """
 
     def of_png():
-        return tf.cast(tf.stack(_png_size(contents)[:2]), tf.int64)
+        height, width, head = _png_size(contents)
+        with _after(_check_head(head)):
+            return tf.stack([height, width])
 
     def of_jpeg():
         return tf.cast(tf.io.extract_jpeg_shape(contents)[:2], tf.int64)
 
-    def of_others():
-        return tf.zeros([2], tf.int64)
-
-    height, width = tf.unstack(
-        tf.case(
-            [
-                (tf.strings.substr(contents, 0, len(PNG)) == PNG, of_png),
-                (tf.strings.substr(contents, 0, len(JPEG)) == JPEG, of_jpeg),
-            ],
-            of_others,
+    def of_gif():
+        size = tf.py_function(
+            lambda data: tf.constant(gif_size(data.numpy()), tf.int64),
+            [contents],
+            tf.int64,
         )
+        return tf.ensure_shape(size, [2])
+
+    def of_others():
+        return tf.fill([2], tf.int64.max)
+
+    begins = {
+        begin: tf.strings.substr(contents, 0, len(begin)) == begin
+        for begin in (PNG, JPEG, GIF)
+    }
+    known = tf.debugging.Assert(
+        tf.reduce_any(list(begins.values())),
+        ["The file is neither PNG nor JPEG nor GIF."],
     )
+    with _after(known):
+        height, width = tf.unstack(
+            tf.case(
+                [
+                    (begins[PNG], of_png),
+                    (begins[JPEG], of_jpeg),
+                    (begins[GIF], of_gif),
+                ],
+                of_others,
+            )
+        )
     return _check_pixels(height, width, max_pixels)
 
 
@@ -132,6 +155,12 @@ def _png_size(contents):
         for at in (4, 8)
     )
     return height, width, head
+
+
+def _check_head(head):
+    """An assertion that these are the numbers of the chunk with the size."""
+    is_head = _is(head[:4], b"IHDR")
+    return tf.debugging.Assert(is_head, ["The PNG file is damaged."])
 
 
 def _check_pixels(height, width, max_pixels):
@@ -165,9 +194,10 @@ def _decode_jpeg(contents, channels, max_pixels):
 def _decode_png(contents, channels, max_pixels):
     """What is transparent, on white."""
     height, width, head = _png_size(contents)
-    is_head = _is(head[:4], b"IHDR")
-    whole = tf.debugging.Assert(is_head, ["The PNG file is damaged."])
-    with _after(whole), _after(_check_pixels(height, width, max_pixels)):
+    with (
+        _after(_check_head(head)),
+        _after(_check_pixels(height, width, max_pixels)),
+    ):
         pixels = tf.io.decode_png(contents, 4)
     alpha = pixels[..., 3]
     # To pixels of less than 8 bits without alpha TensorFlow adds one of as

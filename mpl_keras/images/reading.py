@@ -17,7 +17,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 89_478_485
 # Pictures above this are decoded one after another.
 LARGE = 4_000_000
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG, JPEG, GIF = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8"
 _ORIENTATION = 0x112  # the EXIF tag
 _WITH_EXIF = ("JPEG", "MPO")  # as far as pictures are turned by it
 _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
@@ -175,6 +175,46 @@ def _webp_size(contents):
     if kind == b"VP8X":
         return number(27, 30) + 1, number(24, 27) + 1
     return None
+
+
+def gif_size(contents: bytes) -> tuple[int, int]:
+    """(height, width) of what a decoder of a whole GIF holds.
+
+    That is its canvas; or all of its frames, one upon the other, if there are
+    several, or one that is larger.
+
+    Args:
+        contents: Of a file that begins as a GIF; it may be damaged.
+
+    Example:
+    >>> file = io.BytesIO()
+    >>> _pillow().Image.new("RGB", (5, 4)).save(file, "GIF")
+    >>> gif_size(file.getvalue())
+    (4, 5)
+    """
+
+    def number(at, size=2):
+        return int.from_bytes(contents[at : at + size], "little")
+
+    def colors(flags):
+        return 3 * 2 ** (flags % 8 + 1) if flags & 0x80 else 0
+
+    width, height = number(6), number(8)
+    at, frames = 13 + colors(number(10, 1)), []
+    while at < len(contents) and contents[at] in (0x21, 0x2C):
+        if contents[at] == 0x2C:  # a frame
+            frames.append((number(at + 7), number(at + 5)))
+            at += 11 + colors(number(at + 9, 1))
+        else:
+            at += 2
+        while number(at, 1):  # blocks of data, up to an empty one
+            at += 1 + number(at, 1)
+        at += 1
+    pixels = sum(a * b for a, b in frames)
+    inside = all(a <= height and b <= width for a, b in frames)
+    if inside and len(frames) < 2:
+        return height, width
+    return max(pixels // max(width, 1), height), max(width, 1)
 
 
 def check_pixels(size: tuple[int, int], max_pixels: int) -> None:

@@ -17,7 +17,8 @@ from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.batches import VIEWS
 from mpl_keras.distribute import replica_checks, state, workers
 from mpl_keras.distribute.fit_callback import FitCallback
-from mpl_keras.models import first_batch, passes
+from mpl_keras.models import batchwise, first_batch, passes
+from mpl_keras.models.assigned_rates import AssignedRates
 from mpl_keras.models.following import FollowingModel
 from mpl_keras.models.passes import weighted_mean
 from mpl_keras.models.progress_bar import ProgressBar
@@ -39,6 +40,7 @@ class FittedModel(FollowingModel):
         safeguard: Undoes steps that went bad, and counts them.
         measuring: What steps show, and the metrics of `compile`.
         schedule_check: Looks at schedules before the steps that they are for.
+        assigned_rates: Looks at learning rates that are assigned.
         examples_per_step: Labeled and unlabeled examples that a step of `fit`
             trains on, where the data say how many; or None.
     """
@@ -52,6 +54,7 @@ class FittedModel(FollowingModel):
         self.schedule_check = ScheduleCheck(
             lambda: self.scheduled, lambda: self.run_eagerly
         )
+        self.assigned_rates = AssignedRates()
         self.examples_per_step = None
         self._evaluating = False
 
@@ -159,7 +162,7 @@ class FittedModel(FollowingModel):
                 f"Received: validation_split={kwargs['validation_split']}"
             )
         if kwargs.get("validation_data") is not None:
-            self._check_validation(kwargs["validation_data"])
+            self._check_validation(kwargs, epochs)
         self.check_networks()
         self._check_inputs(x)
         self.check_execution(x, kwargs.get("steps_per_epoch"))
@@ -167,7 +170,7 @@ class FittedModel(FollowingModel):
         if check_first_batch:
             self._check_first_batch(x, y)
         strategy = self.distribute_strategy
-        callbacks, stop = self._callbacks(kwargs)
+        callbacks, own = self._callbacks(kwargs)
         try:
             with workers.noticing_lost_workers(strategy):
                 x, begin = self._resume(x, callbacks, kwargs)
@@ -180,24 +183,27 @@ class FittedModel(FollowingModel):
             for callback in callbacks:
                 if isinstance(callback, FitCallback):
                     callback.on_fit_end()
-            callbacks.remove(stop)
+            for callback in own:
+                callbacks.remove(callback)
 
     def _callbacks(self, kwargs):
-        """Those that will be called, and the one of them that is ours."""
-        stop, given = _StopWhenBad(), kwargs.get("callbacks")
+        """Those that will be called, and those of them that are ours."""
+        own, given = (_StopWhenBad(), _CheckRates()), kwargs.get("callbacks")
         if isinstance(given, keras.callbacks.CallbackList):
-            stop.set_model(self)
+            for callback in own:
+                callback.set_model(self)
             callbacks = given.callbacks
         else:
             callbacks = kwargs["callbacks"] = keras.tree.flatten(given or [])
-        callbacks.insert(0, stop)  # its values are for those that follow
+        callbacks.insert(0, own[0])  # its values are for those that follow
         if kwargs.get("verbose", "auto") in ("auto", 1) and not any(
             isinstance(callback, keras.callbacks.ProgbarLogger)
             for callback in callbacks
         ):
             validation = kwargs.get("validation_data") is not None
             callbacks.append(ProgressBar(self._trackers, validation))
-        return callbacks, stop
+        callbacks.append(own[1])  # after those that set rates
+        return callbacks, own
 
     def check_execution(self, x: Any, steps: int | None) -> None:
         """Raises for what several replicas or steps at once cannot do.
@@ -279,6 +285,7 @@ class FittedModel(FollowingModel):
             self._check_inputs(x)
             if check_first_batch:
                 self._check_first_batch(x, y)
+        self.assigned_rates.check()
         self.schedule_check.before(1)
         logs = super().train_on_batch(
             x, y, sample_weight, class_weight, return_dict=True
@@ -302,19 +309,25 @@ class FittedModel(FollowingModel):
 
     def check_rates(self) -> None:
         """Raises if an optimizer would go up the loss, as it is now."""
-        for name, optimizer in self.optimizers.items():
-            argument = f"{name}_optimizer".removeprefix("model_")
+        optimizers = self._optimizers_by_argument()
+        for argument, optimizer in optimizers.items():
             requirements.check_rates(optimizer, argument)
+        self.assigned_rates.watch(optimizers)
+
+    def _optimizers_by_argument(self):
+        return {
+            f"{name}_optimizer".removeprefix("model_"): optimizer
+            for name, optimizer in self.optimizers.items()
+        }
 
     @property
     def scheduled(self) -> list[Scheduled]:
         """What follows a schedule, and the values that it may have."""
         found = []
-        for name, optimizer in self.optimizers.items():
+        for argument, optimizer in self._optimizers_by_argument().items():
             inner = requirements.inner_optimizer(optimizer)
             schedule = state.rate_schedule(inner)
             if schedule is not None:
-                argument = f"{name}_optimizer".removeprefix("model_")
                 found.append(
                     Scheduled(
                         argument, "learning rate", schedule, inner.iterations
@@ -362,12 +375,17 @@ class FittedModel(FollowingModel):
                 f"{self.num_classes}. Received: a dataset of {classes} classes"
             )
 
-    def _check_validation(self, data):
+    def _check_validation(self, kwargs, epochs):
         """Raises unless validation data are `(x, y)` for one network."""
+        data = kwargs["validation_data"]
         batches.refuse_views(data, "validation_data")
         batches.check_labeled(data, "validation_data")
-        if isinstance(data, keras.utils.PyDataset):
-            data = tuple(keras.utils.unpack_x_y_sample_weight(data[0]))
+        batchwise.refuse_twice(data, _num_validations(epochs, kwargs))
+        first, data = batchwise.peek(data, "validation_data")
+        kwargs["validation_data"] = data
+        if first is not None:
+            batches.refuse_views(first, "validation_data")
+            data = tuple(keras.utils.unpack_x_y_sample_weight(first))
         if isinstance(data, tf.data.Dataset):
             x, y, _ = keras.utils.unpack_x_y_sample_weight(data.element_spec)
         elif isinstance(data, (tuple, list)) and len(data) in (2, 3):
@@ -379,7 +397,8 @@ class FittedModel(FollowingModel):
         if not isinstance(data, tf.data.Dataset):
             arrays.finite(x, "validation_data[0]")
             arrays.labels(y, self.num_classes, "validation_data[1]")
-            _some_weight(data[2] if len(data) == 3 else None)
+            if first is None:
+                _some_weight(data[2] if len(data) == 3 else None)
 
     # Evaluation, of the averaged network, and metrics.
 
@@ -408,6 +427,8 @@ class FittedModel(FollowingModel):
         The values are NaN, with a warning, if the loss is not finite, or
         nothing was measured.
         """
+        if not kwargs.get("_use_cached_eval_dataset"):  # as in `fit`
+            x = self._check_first_batch_of(x)
         self._check_examples(x)
         self._check_evaluated(x, y, kwargs.get("sample_weight"))
         self._evaluating = True
@@ -418,10 +439,22 @@ class FittedModel(FollowingModel):
         self._warn_of_nan(result)
         return result
 
+    def _check_first_batch_of(self, x, labeled=True):
+        """Looks at the first of batches; returns them with that one."""
+        first, x = batchwise.peek(x, "x")
+        if first is not None:
+            batches.refuse_views(first, "x")
+            examples, y, _ = keras.utils.unpack_x_y_sample_weight(first)
+            self._check_examples(examples)
+            if labeled:
+                batches.check_labels(y, examples, "x", self.num_classes)
+                self._check_evaluated(examples, y, None)
+        return x
+
     def _check_examples(self, x, argument="x"):
         """Raises unless they are examples as the averaged network takes them.
 
-        What gives batches one after another is not looked into.
+        Of what gives batches one after another the first one is looked at.
         """
         batches.refuse_views(x, argument)
         if x is None:
@@ -478,6 +511,7 @@ class FittedModel(FollowingModel):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """As `keras.Model.predict`, of the averaged network."""
+        x = self._check_first_batch_of(x, labeled=False)
         self._check_examples(x)
         return super().predict(x, *args, **kwargs)
 
@@ -499,14 +533,9 @@ class FittedModel(FollowingModel):
 
 
 class _StopWhenBad(keras.callbacks.Callback):
-    """Looks at the count of bad steps, not so often that devices wait.
-
-    And at learning rates, which callbacks may set before each epoch.
-    """
+    """Looks at the count of bad steps, not so often that devices wait."""
 
     def on_train_batch_begin(self, batch, logs=None):
-        if batch == 0:  # other callbacks have set what they set
-            self.model.check_rates()
         self.model.schedule_check.before(self.model.steps_per_execution)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -525,12 +554,33 @@ class _StopWhenBad(keras.callbacks.Callback):
         )
 
 
+class _CheckRates(keras.callbacks.Callback):
+    """Looks at learning rates, after other callbacks have set them."""
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 0:
+            self.model.check_rates()
+        self.model.assigned_rates.check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.check_rates()  # perhaps not by Keras's `assign`
+
+
 def _some_weight(sample_weight):
     """Raises if arrays' weights are all 0: nothing would be measured."""
     if sample_weight is not None and not np.any(sample_weight):
         raise ArgumentError(
             "sample_weight", "not be 0 for all examples", "zeros"
         )
+
+
+def _num_validations(epochs, kwargs):
+    """How often `fit` evaluates."""
+    often = kwargs.get("validation_freq", 1)
+    ended = range(kwargs.get("initial_epoch", 0) + 1, epochs + 1)
+    if isinstance(often, int):
+        return sum(epoch % often == 0 for epoch in ended)
+    return sum(epoch in often for epoch in ended)
 
 
 def _batch_size(spec):

@@ -5,20 +5,17 @@ quantized or given LoRA: the average cannot follow, and that is said.
 """
 
 import contextlib
-import copy
-import types
-import weakref
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.distribute import state
-from mpl_keras.networks import batch_norm, carrying
+from mpl_keras.networks import assigning, batch_norm, carrying
 
 
 class Structure:
@@ -176,7 +173,7 @@ class OutsideChanges:
             for pair in zip(network.weights, average.weights, strict=True):
                 if id(pair[0]) not in moved_by_passes:
                     for variable in pair:
-                        _Assign.of(variable).listeners.add(self)
+                        assigning.listen(variable, self)
 
     def carry(self) -> bool:
         """Lets the average follow what was changed.
@@ -205,8 +202,9 @@ class OutsideChanges:
         self._seen = self.digests() if changed else now
         return changed
 
-    def assigned(self, variable: keras.Variable) -> None:
+    def assigned(self, variable: keras.Variable, value: Any = None) -> None:
         """A value was assigned to a weight, not by the graph of a step."""
+        del value
         if self.trained:
             self._assigned[id(variable)] = variable
 
@@ -319,34 +317,3 @@ class OutsideChanges:
 def _digest(variable) -> int:
     value = np.ascontiguousarray(variable.numpy())
     return zlib.crc32(value.reshape(-1).view(np.uint8))
-
-
-class _Assign:
-    """In place of a variable's `assign`: tells who asked when it is called.
-
-    Args:
-        variable: The variable. Its weights are loaded, set and restored by its
-            `assign`; a compiled step does not come here.
-    """
-
-    def __init__(self, variable: keras.Variable):
-        self._variable = variable
-        self.listeners = weakref.WeakSet()
-
-    @classmethod
-    def of(cls, variable: keras.Variable) -> "_Assign":
-        """The one that stands in this variable, new or not."""
-        if not isinstance(vars(variable).get("assign"), cls):
-            variable.assign = cls(variable)
-        return variable.assign
-
-    def __call__(self, value):
-        result = type(self._variable).assign(self._variable, value)
-        if tf.executing_eagerly():
-            for listener in self.listeners:
-                listener.assigned(self._variable)
-        return result
-
-    def __deepcopy__(self, memo):
-        variable = copy.deepcopy(self._variable, memo)
-        return types.MethodType(type(variable).assign, variable)

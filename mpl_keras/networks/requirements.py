@@ -373,17 +373,34 @@ def check_rates(optimizer, argument: str) -> None:
     inner = inner_optimizer(optimizer)
     for name in _RATES:
         value = getattr(inner, name, None)
-        if value is None:
-            continue
-        value = float(keras.ops.convert_to_numpy(value))
-        positive = value > 0 or (value == 0 and "clip" not in name)
-        if not positive or value == float("inf"):
-            raise ArgumentError(
-                argument,
-                f"have a {name} that is finite and "
-                f"{'positive' if 'clip' in name else 'not negative'}",
-                f"{type(inner).__name__} with {name}={value:g}",
-            )
+        if value is not None:
+            check_rate(inner, name, value, argument)
+
+
+def check_rate(optimizer, name: str, value, argument: str) -> None:
+    """Raises if a value may not be an optimizer's rate, decay or limit.
+
+    Args:
+        optimizer: A Keras optimizer.
+        name: Of the value in it.
+        value: A number.
+        argument: The optimizer's name in the error.
+
+    Raises:
+        ArgumentError: It is negative or not finite; or a limit of 0.
+
+    Example:
+    >>> check_rate(keras.optimizers.SGD(), "clipnorm", 1.0, "optimizer")
+    """
+    value = float(keras.ops.convert_to_numpy(value))
+    positive = value > 0 or (value == 0 and "clip" not in name)
+    if not positive or value == float("inf"):
+        raise ArgumentError(
+            argument,
+            f"have a {name} that is finite and "
+            f"{'positive' if 'clip' in name else 'not negative'}",
+            f"{type(optimizer).__name__} with {name}={value:g}",
+        )
 
 
 def inner_optimizer(optimizer):

@@ -1,14 +1,17 @@
 """Data sets in TensorFlow Datasets' own format, prepared on this machine."""
 
+import io
 import types
 
 import numpy as np
+import PIL.Image
 import pytest
 import tensorflow as tf
 from prepared import prepare
 
 from mpl_keras import augment, datasets, pipeline
 from mpl_keras.datasets import records, tfds
+from mpl_keras.images.reading import MAX_PIXELS
 
 VIEWS = augment.image_views(32, 32)
 
@@ -356,3 +359,63 @@ def test_pictures_of_too_many_pixels_are_not_decoded(tmp_path):
         next(iter(pipeline.training_dataset(found, 2, 2)))
     with pytest.raises(ValueError, match="`max_pixels` must be an integer"):
         load(0)
+
+
+class Records:
+    """Two records of the same file."""
+
+    def __init__(self, contents):
+        image = tf.train.Feature(
+            bytes_list=tf.train.BytesList(value=[contents])
+        )
+        features = tf.train.Features(feature={"image": image})
+        self.record = tf.train.Example(features=features).SerializeToString()
+
+    def __len__(self):
+        return 2
+
+    def __call__(self, index):
+        return tf.fill(tf.shape(index), self.record)
+
+
+def declared(contents, max_pixels=MAX_PIXELS):
+    """Pictures that are declared as 32 x 32, and are others."""
+    size = (32, 32)
+    shapes = (*size, 3), (*size, 3)
+    return tfds._RecordImages(
+        Records(contents), "image", *shapes, size, max_pixels
+    )
+
+
+def written(form, width, height):
+    file = io.BytesIO()
+    PIL.Image.new("L", (width, height)).save(file, form)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF"])
+def test_pictures_larger_than_declared_are_not_decoded(form):
+    contents = written(form, 70, 80)
+    images = declared(contents, 5600).read(tf.range(2))
+    assert images.shape == (2, 32, 32, 3)
+    source = declared(contents, 5599)
+    many = pytest.raises(
+        tf.errors.InvalidArgumentError, match="(?s)Too many pixels.*=5599"
+    )
+    with many:
+        source.read(tf.range(2))
+    with many:
+        next(iter(tf.data.Dataset.from_tensors([0, 1]).map(source.read)))
+
+
+def test_pictures_as_declared_have_a_limit():
+    contents = written("PNG", 32, 32)
+    assert declared(contents, 1024).read(tf.range(2)).shape == (2, 32, 32, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Too many"):
+        declared(contents, 1023).read(tf.range(2))
+
+
+def test_pictures_of_other_formats_are_named():
+    source = declared(written("BMP", 32, 32))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither PNG"):
+        source.read(tf.range(2))

@@ -191,4 +191,43 @@ def test_sizes_are_told_without_decoding(make):
         tf.errors.InvalidArgumentError, match="(?s)Too many.*3000.*2000"
     ):
         decoding.check_size(contents, 5_999_999)
-    decoding.check_size(b"other", 1)
+
+
+def gif(sizes, canvas=None):
+    """Frames of these sizes, with colors of their own and a comment."""
+    screen = struct.pack("<HHBBB", *(canvas or sizes[0]), 0x80, 0, 0)
+    parts = [b"GIF89a", screen, bytes(6), b"!\xfe\x03abc\0"]
+    for size in sizes:
+        place = struct.pack("<BHHHHB", 0x2C, 0, 0, *size, 0x81)
+        parts += [place, bytes(12), b"\x02\x01a\x02bc\0"]
+    return b"".join(parts) + b";"
+
+
+def test_sizes_of_a_gif_are_told_without_decoding():
+    noise = PIL.Image.fromarray(NOISE)
+    for size in ((9, 5), (300, 200)):
+        contents = encoded(noise.resize(size), "GIF")
+        assert reading.gif_size(contents) == size[::-1]
+    assert reading.gif_size(gif([(9, 5)])) == (5, 9)
+    assert reading.gif_size(gif([(9, 5)], canvas=(20, 30))) == (30, 20)
+    # What is not seen takes memory, too.
+    assert np.prod(reading.gif_size(gif([(9, 50)], (9, 5)))) == 450
+    assert np.prod(reading.gif_size(gif([(9, 5)] * 10))) == 450
+    for end in range(60):
+        reading.gif_size(gif([(9, 5)] * 2)[:end])  # a damaged file
+    several = gif([(9000, 5000)] * 10)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Too many"):
+        decoding.check_size(several, reading.MAX_PIXELS)
+
+
+@pytest.mark.parametrize("contents", [b"other", b"", b"BM" + bytes(60)])
+def test_no_other_file_has_a_size(contents):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="neither PNG"):
+        decoding.check_size(contents, reading.MAX_PIXELS)
+
+
+def test_a_png_whose_size_is_not_first_has_none():
+    contents = bytearray(HUGE["png"])
+    contents[8:8] = chunk(b"prVt", struct.pack(">II", 4, 4) + bytes(5))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="damaged"):
+        decoding.check_size(bytes(contents), reading.MAX_PIXELS)

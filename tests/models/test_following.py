@@ -129,8 +129,21 @@ def add_to_one(model, other, tmp_path):
     model.model.layers[0].kernel.assign_add(np.ones((6, 8)))
 
 
+def restore(model, other, tmp_path):
+    path = tf.train.Checkpoint(model=other[0]).save(tmp_path / "net")
+    checkpoint = tf.train.Checkpoint(model=model.model)
+    checkpoint.restore(path).assert_existing_objects_matched()
+
+
+def restore_a_layer(model, other, tmp_path):
+    path = tf.train.Checkpoint(part=other[0].layers[0]).write(tmp_path / "net")
+    tf.train.Checkpoint(part=model.model.layers[0]).read(path)
+
+
 @pytest.mark.parametrize(
-    "change", [load, set_all, assign_one, set_a_layer, add_to_one]
+    "change",
+    [load, set_all, assign_one, set_a_layer, add_to_one]
+    + [restore, restore_a_layer],
 )
 def test_weights_set_after_a_step_are_named(change, other, tmp_path):
     model = make_model()
@@ -173,6 +186,20 @@ def test_weights_loaded_between_steps_are_named(other):
     model.model.load_weights(other[1])
     with pytest.warns(UserWarning, match="Weights of `model` were assigned"):
         model.train_on_batch(VIEWS, Y)
+
+
+def test_a_checkpoint_of_the_whole_model_has_the_average_too(tmp_path):
+    model, later = make_model(), make_model()
+    for _ in range(2):
+        model.train_on_batch(VIEWS, Y)
+    path = tf.train.Checkpoint(model=model).save(tmp_path / "all")
+    later.train_on_batch(VIEWS, Y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        tf.train.Checkpoint(model=later).restore(path)
+        given = later.predict_on_batch(X)
+    np.testing.assert_array_equal(given, model.predict_on_batch(X))
+    assert int(later.step) == 2
 
 
 def test_weights_that_a_callback_sets_are_named(other):

@@ -266,6 +266,65 @@ def test_a_learning_rate_that_becomes_negative():
     assert int(model.step) == 2
 
 
+class Assigns(keras.callbacks.Callback):
+    """Gives an optimizer a rate in the middle of an epoch."""
+
+    def __init__(self, optimizer, rate, how="assign", at=1):
+        super().__init__()
+        self.optimizer, self.rate = optimizer, rate
+        self.how, self.at = how, at
+
+    def on_train_batch_begin(self, batch, logs=None):
+        optimizer = getattr(self.model, self.optimizer)
+        rate = optimizer.learning_rate
+        if batch != self.at:
+            return
+        if self.how == "assign":
+            rate.assign(self.rate)
+        elif self.how == "set":
+            optimizer.learning_rate = self.rate
+        elif self.how == "subtract":
+            rate.assign_sub(1.0)
+        else:
+            rate.value.assign(self.rate)  # which Keras does not see
+
+
+ASSIGNED = [
+    ("student_optimizer", -0.1, "assign"),
+    ("student_optimizer", np.nan, "set"),
+    ("teacher_optimizer", -0.1, "assign"),
+    ("teacher_optimizer", np.inf, "set"),
+    ("teacher_optimizer", -0.9, "subtract"),
+    ("student_optimizer", -0.1, "of tensorflow"),
+]
+
+
+def test_a_rate_that_is_assigned_between_steps():
+    # One test: each would load the graph anew, which takes a second.
+    model = MetaPseudoLabels(make_net(), make_net())
+    model.compile("sgd", "sgd")
+    data = {"labeled": X, "weak": X, "strong": X}
+    batches = tf.data.Dataset.from_tensors((data, Y)).repeat(3)
+    for optimizer, rate, how in ASSIGNED:
+        for known in (model.student_optimizer, model.teacher_optimizer):
+            known.learning_rate = 0.1
+        step, callback = int(model.step), Assigns(optimizer, rate, how)
+        said = f"`{optimizer}` must have a learning_rate.*rate={rate:.2g}"
+        with pytest.raises(ArgumentError, match=said):
+            model.fit(batches, verbose=0, callbacks=[callback])
+        # Before the step, or else in the epoch.
+        spent = 3 if how == "of tensorflow" else 1
+        assert int(model.step) == step + spent
+    model.student_optimizer.learning_rate.assign(0.1)
+    model.teacher_optimizer.learning_rate.assign(-0.1)
+    for _ in range(2):
+        with pytest.raises(ArgumentError, match="`teacher_optimizer` must"):
+            model.train_on_batch(data, Y)
+    assert int(model.step) == step + spent
+    model.teacher_optimizer.learning_rate.assign(0.0)
+    model.train_on_batch(data, Y)
+
+
 # Schedules that turn within a training.
 
 
