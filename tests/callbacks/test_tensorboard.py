@@ -166,6 +166,19 @@ def test_numbers_over_the_training_s_step(runs):
     assert baseline[10] == pytest.approx(float(resumed.feedback.baseline))
 
 
+def test_numbers_are_told_in_words(runs):
+    """As the page of TensorBoard's server reads them."""
+    told = {
+        tag: runs[3].SummaryMetadata(tag).summary_description
+        for tag in ("loss/student_on_labeled", "held_out/accuracy")
+    }
+    assert told == {
+        "loss/student_on_labeled": "Student's loss on labeled batches (`loss`)",
+        "held_out/accuracy": "Averaged student's accuracy, held-out data "
+        "(`val_accuracy`)",
+    }
+
+
 def test_a_resumed_run_goes_on_where_it_was(runs):
     """The first one had seen step 8 when it was killed, and was backed up at 7.
 
