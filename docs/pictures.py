@@ -58,6 +58,7 @@ def style(colors):
             "axes.linewidth": 0.6,
             "figure.facecolor": "none",
             "font.size": 9,
+            "grid.linewidth": 0.4,
             "grid.color": colors["grid"],
             "svg.hashsalt": "mpl_keras",
         }
