@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 # Docstrings are read from the package; TensorFlow stays quiet meanwhile.
@@ -67,6 +68,7 @@ napoleon_custom_sections = [
     "Reference",
 ]
 
+WITHOUT_THE_SITE = re.compile(r"^<!-- without the site -->\n.*\n\n?", re.M)
 # Pages that are listed where they are there.
 MORE = ("your_text", "other_data", "augmentations", "scikit_learn")
 
@@ -76,6 +78,8 @@ def complete(app, docname, source):
     there = [name for name in MORE if (DOCS / f"{name}.md").exists()]
     if docname == "index":
         source[0] = source[0].replace("(more pages)", "\n".join(there))
+    # What is for those who read the page without the site.
+    source[0] = WITHOUT_THE_SITE.sub("", source[0])
     # A mean and its error stay on one line of a narrow table.
     source[0] = source[0].replace(
         " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
