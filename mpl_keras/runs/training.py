@@ -394,9 +394,9 @@ class Training:
                 evaluated=vocabulary.averaged_name(self.model),
                 held_out=f"{kind} images",
             )
+            if key == "val_accuracy" and kind == "test":
+                text += ": choose nothing by it"
             told.append(f"{'' if told else 'shown':10} {key:14} {text}")
-        if "val_accuracy" in shown and data.validation is None:
-            told.append(f"{'':26}(choose nothing by it)")
         return told
 
     def _devices(self):
