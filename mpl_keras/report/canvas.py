@@ -101,7 +101,11 @@ def length(names: Sequence[str], size: float) -> float:
     >>> length(["i"], 8) < length(["WWW", "i"], 8) < length(["名前名前"], 8)
     True
     """
-    return max(_length(name.replace(r"\$", "$"), size) for name in names)
+    return max(
+        _length(line.replace(r"\$", "$"), size)
+        for name in names
+        for line in name.split("\n")
+    )
 
 
 def _length(words, size):
@@ -203,12 +207,13 @@ def _cut(words, inches, size, end=0):
     return words[:count].rstrip() + last
 
 
-def class_names(names: Sequence[Any], size: float) -> list[str]:
+def class_names(names: Sequence[Any], size: float, lines: int = 1) -> list[str]:
     """Names of classes, for an axis: short, and no two alike.
 
     Args:
         names: Of the classes.
         size: Of the letters, in points.
+        lines: How many each may take.
 
     Example:
     >>> class_names(["cat", "one of the very longest names: a",
@@ -216,10 +221,14 @@ def class_names(names: Sequence[Any], size: float) -> list[str]:
     ['cat', 'one of the very lon…mes: a', 'one of the very lon…mes: b']
     """
     names = [" ".join(str(name).split()) for name in names]
-    short = [_cut(name, NAME, size) for name in names]
-    if len(set(short)) < len(set(names)):
-        short = [_cut(name, NAME, size, end=6) for name in names]
-    return [name.replace("$", r"\$") for name in short]
+    inches = NAME if lines == 1 else 0.65 * NAME
+    short = [text(name, inches, size, lines) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    ends = [
+        _cut(name, (1 + 0.8 * (lines - 1)) * inches, size, 6) for name in names
+    ]
+    return [text(name, inches, size, lines) for name in ends]
 
 
 def percent(axis, which: str = "y") -> None:

@@ -126,8 +126,8 @@ class Chapters:
         ]
         if "pseudo_label_coverage" in metrics:
             text.append(
-                'Of the curves, those of "training" are of the batches, the '
-                f"others of a sample of unlabeled {self.things}, as they are, "
+                'Curves of "batches" are means over the steps; those of '
+                f'"sample" are of some unlabeled {self.things}, as they are, '
                 "after each epoch."
             )
         sections = [

@@ -55,7 +55,7 @@ def curves(
     >>> figure.axes[0].get_xlabel()
     'step'
     """
-    figure = canvas.figure(3.0, layout="constrained")
+    figure = canvas.figure(3.3, layout="constrained")
     axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
@@ -63,7 +63,7 @@ def curves(
         axis.plot(
             steps,
             values,
-            label=canvas.text(label, 2.75, 8),
+            label=canvas.text(label, 3.2, 8),
             marker="o" if few else None,
             color=canvas.color((things or {}).get(label)),
         )
@@ -74,8 +74,8 @@ def curves(
     )
     axis.grid(True)
     axis.spines[["top", "right"]].set_visible(False)
-    if series:
-        axis.legend(handlelength=1.2)
+    if series:  # below, where it hides no curve
+        figure.legend(loc="outside lower center", handlelength=1.2)
     return figure
 
 
@@ -172,7 +172,7 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
 def _squares(count, class_names, title):
     """A figure with space for names and title around a square axis."""
     size = 8 if count <= 12 else 7
-    names = canvas.class_names(class_names, size)
+    names = canvas.class_names(class_names, size, lines=2)
     beside = canvas.length(names, size)
     turn = beside > 0.28
     left, right = 0.45 + beside, 0.1
@@ -270,13 +270,17 @@ def marginals(
     values = [np.asarray(shares, float) for shares in series.values()]
     count = len(class_names)
     size = 8 if count <= 20 else 7
-    names = canvas.class_names(class_names, size) if count <= MANY else [""]
-    longest = canvas.length(names, size)
     wide = canvas.WIDTH - 0.86
+    names = [""]
+    if count <= MANY:
+        lines = 2 if wide / count > 0.29 else 1
+        names = canvas.class_names(class_names, size, lines)
+    longest = canvas.length(names, size)
     turn = longest > 0.9 * wide / count
     below = 0.45
     if count <= MANY:
-        below = 0.2 + (longest if turn else 0.1)
+        more = max(name.count("\n") for name in names)
+        below = 0.2 + (longest if turn else 0.1 + 0.15 * more)
     title = canvas.text(title, wide, 10, lines=2)
     figure = canvas.figure(below + 2.2 + 0.17 * title.count("\n"))
     axis = canvas.axis(figure, 0.76, below, wide, 1.9)
