@@ -10,7 +10,7 @@ import pytest
 
 from mpl_keras import UDA, MetaPseudoLabels, losses, recipes, report
 from mpl_keras.callbacks import progress, pseudo_label_monitor, scalars
-from mpl_keras.report import comparison, panels, vocabulary
+from mpl_keras.report import comparison, panels, training_page, vocabulary
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "settings_and_metrics.md"
@@ -82,6 +82,8 @@ def test_the_documentation_has_every_key_and_its_name():
 
 def test_every_method_has_a_name_and_a_colour():
     assert set(vocabulary.METHODS) == {"pixels", *recipes.METHODS}
+    # The report of each says what it does, under its own name.
+    assert set(training_page._METHODS) == set(recipes.METHODS)
     for dark in (False, True):
         colors = [report.color(name, dark) for name in vocabulary.METHODS]
         assert len(set(colors)) == len(colors)
