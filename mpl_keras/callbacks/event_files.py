@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 _counter = itertools.count()
+_SCALAR = 1  # of SummaryMetadata's classes of data
 
 
 class EventFile:
@@ -113,8 +114,11 @@ class EventFile:
             return None
         self._told.add(tag)
         plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        # The class makes TensorBoard's fast reader keep the words, too.
         return tf.compat.v1.SummaryMetadata(
-            plugin_data=plugin, summary_description=told[tag]
+            plugin_data=plugin,
+            summary_description=told[tag],
+            data_class=_SCALAR,
         )
 
     def close(self) -> None:
