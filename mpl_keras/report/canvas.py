@@ -5,6 +5,7 @@ install "mpl_keras[examples]"`, and is asked for when something is drawn.
 """
 
 import contextlib
+import functools
 import io
 import unicodedata
 import warnings
@@ -109,18 +110,23 @@ def length(names: Sequence[str], size: float) -> float:
 
 
 def _length(words, size):
-    """Letters that matplotlib's font lacks are squares in a browser."""
+    return size / 72 * sum(map(_advance, words))
+
+
+@functools.cache
+def _advance(letter):
+    """How far a letter reaches, in sizes of the font."""
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.0  # matplotlib's font lacks it: a square in a browser
     _matplotlib()
     from matplotlib import font_manager, textpath
 
-    wide = [c for c in words if unicodedata.east_asian_width(c) in "WF"]
-    own = "".join(c for c in words if c not in set(wide))
+    measure = textpath.text_to_path.get_text_width_height_descent
+    font = font_manager.FontProperties(size=100)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        points, _, _ = textpath.text_to_path.get_text_width_height_descent(
-            own, font_manager.FontProperties(size=size), False
-        )
-    return (points + len(wide) * size) / 72
+        ends = measure("xx", font, False)[0]
+        return (measure(f"x{letter * 10}x", font, False)[0] - ends) / 1000
 
 
 def png(drawn, dpi: int = 120) -> bytes:
