@@ -114,9 +114,9 @@ METHODS = {
     "supervised": Method("labels alone", "supervised"),
     "uda": Method("UDA", "uda"),
     "uda_time": Method("UDA in MPL's time", "uda", longer=2.0),
-    "uda_aligned": Method("UDA, aligned", "uda", aligned=True),
+    "uda_aligned": Method("aligned UDA", "uda", aligned=True),
     "uda_aligned_time": Method(
-        "UDA, aligned, in MPL's time", "uda", aligned=True, longer=2.0
+        "aligned UDA, in MPL's time", "uda", aligned=True, longer=2.0
     ),
     "no_feedback": Method("MPL without feedback"),
     "no_feedback_fading": Method(

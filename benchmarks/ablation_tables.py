@@ -255,6 +255,8 @@ def markdown(found, comparisons):
 
 def draw(comparisons, path):
     """Differences with their 95 % intervals, one panel for a family."""
+    from mpl_keras import report  # here, because it takes seconds
+
     count = -(-len(comparisons) // 2)
     sizes = [len(rows) + 3 for rows in comparisons.values()]
     heights = [max(sizes[2 * row : 2 * row + 2]) for row in range(count)]
@@ -277,11 +279,11 @@ def draw(comparisons, path):
                 place,
                 xerr=row["high"] - row["difference"],
                 fmt="o",
-                color="#0072B2" if clear else "#888888",
+                color=report.color("mpl" if clear else "faint"),
                 markersize=4,
                 capsize=2,
             )
-        axis.axvline(0, color="black", linewidth=0.8)
+        axis.axvline(0, color=report.color("ink"), linewidth=0.8)
         axis.set_yticks(range(len(rows)), [label(name, row) for row in rows])
         axis.invert_yaxis()
         axis.set_title(name, fontsize=10)
@@ -289,8 +291,8 @@ def draw(comparisons, path):
         axis.margins(y=0.5 / len(rows))
         axis.tick_params(labelbottom=True, labelsize=8)
     figure.supxlabel(
-        "points of test accuracy, 95 % intervals; blue: clear after Holm's "
-        "correction over the panel",
+        "points of test accuracy, 95 % intervals; in colour: clear after "
+        "Holm's correction over the panel",
         fontsize=9,
     )
     figure.savefig(path, dpi=120)

@@ -434,6 +434,8 @@ def profile(batch_size):
     import matplotlib.pyplot as plt
     import tensorflow as tf
 
+    from mpl_keras import report
+
     try:
         from xprof.convert import raw_to_tool_data
     except ImportError:
@@ -459,7 +461,7 @@ def profile(batch_size):
     for name, value in zip(names, values, strict=True):
         print(f"{name} | {value:.3f} s | {value / sum(times.values()):.0%}")
     figure, axis = plt.subplots(figsize=(8, 4), layout="constrained")
-    bars = axis.barh(names, values, color="#0072B2")
+    bars = axis.barh(names, values, color=report.color("network"))
     axis.bar_label(bars, [f"{v:.2f}" for v in values], padding=3, fontsize=8)
     axis.invert_yaxis()
     axis.margins(x=0.08)

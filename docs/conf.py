@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import sys
 
 # Docstrings are read from the package; TensorFlow stays quiet meanwhile.
@@ -67,21 +68,32 @@ napoleon_custom_sections = [
     "Reference",
 ]
 
+WITHOUT_THE_SITE = re.compile(r"^<!-- without the site -->\n.*\n\n?", re.M)
 # Pages that are listed where they are there.
 MORE = ("your_text", "other_data", "augmentations", "scikit_learn")
 
 
 def complete(app, docname, source):
-    """Puts the names of these pages into the index, and keeps ± together."""
+    """Puts the names of these pages into the index, and so on."""
     there = [name for name in MORE if (DOCS / f"{name}.md").exists()]
     if docname == "index":
         source[0] = source[0].replace("(more pages)", "\n".join(there))
-    # A mean and its error stay on one line of a narrow table.
-    source[0] = source[0].replace(
-        " ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}"
-    )
+    # What is for those who read the page without the site.
+    source[0] = WITHOUT_THE_SITE.sub("", source[0])
+    source[0] = together(source[0])
+
+
+def complete_included(app, path, parent, source):
+    """The same in a file that a page includes."""
+    source[0] = together(source[0])
+
+
+def together(text):
+    """A mean and its error stay on one line of a narrow table."""
+    return text.replace(" ± ", "\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}")
 
 
 def setup(app):
     """Called by Sphinx."""
     app.connect("source-read", complete)
+    app.connect("include-read", complete_included)

@@ -37,17 +37,13 @@ flags.DEFINE_list(
 )
 flags.DEFINE_integer("seed", 0, "Of the training that is shown.")
 
-# Told apart by people who see fewer colours: Okabe and Ito, 2008.
-LIGHT = {
-    **{"ink": "#222222", "faint": "#8a8a8a", "grid": "#dddddd"},
-    **{"teacher": "#0072B2", "student": "#D55E00", "good": "#007a59"},
-    **{"bad": "#b00020"},
-}
-DARK = {
-    **{"ink": "#e6e6e6", "faint": "#9a9a9a", "grid": "#444444"},
-    **{"teacher": "#56B4E9", "student": "#E69F00", "good": "#2BBF94"},
-    **{"bad": "#ff8a80"},
-}
+# What is drawn here, and what of the project's colours it has.
+THINGS = ("ink", "faint", "grid", "teacher", "student", "feedback", "wrong")
+METHODS = ("supervised", "uda", "mpl", "uda_aligned")
+LIGHT, DARK = (
+    {thing: mk.report.color(thing, dark) for thing in (*THINGS, *METHODS)}
+    for dark in (False, True)
+)
 
 
 @contextlib.contextmanager
@@ -62,6 +58,7 @@ def style(colors):
             "axes.linewidth": 0.6,
             "figure.facecolor": "none",
             "font.size": 9,
+            "grid.linewidth": 0.4,
             "grid.color": colors["grid"],
             "svg.hashsalt": "mpl_keras",
         }
@@ -147,7 +144,7 @@ def views_picture(model, data):
             share = f"{answer.max():.0%}"
             share += "" if right else f", is {truth[column]}"
             place = (left + 0.24) / 4.3
-            color = colors["teacher" if right else "bad"]
+            color = colors["teacher" if right else "wrong"]
             style = {"ha": "center", "va": "center", "color": color}
             label = str(answer.argmax())
             write(place, 1.29 / 3.3, label, weight="bold", size=11, **style)
@@ -165,13 +162,6 @@ def views_picture(model, data):
 
 # Accuracy.
 
-METHODS = {
-    "supervised": "the 10 labels alone",
-    "uda": "UDA",
-    "mpl": "Meta Pseudo Labels",
-    "uda_aligned": "UDA, aligned",
-}
-
 
 def accuracy_picture(setting="digits_10"):
     """A function that draws a point for each training of each method."""
@@ -181,12 +171,9 @@ def accuracy_picture(setting="digits_10"):
     def make(colors):
         drawn = figure.Figure((4.3, 3.3))
         axis = drawn.add_axes((0.035, 0.145, 0.93, 0.71))
-        for row, (method, name) in enumerate(METHODS.items()):
+        for row, method in enumerate(METHODS):
             found = runs[runs.method == method].accuracy
-            alone = method == "supervised"
-            color = colors["faint"] if alone else colors["teacher"]
-            if method == "mpl":
-                color = colors["student"]
+            color, name = colors[method], mk.report.method_name(method)
             axis.plot(found, [row] * len(found), "o", color=color, alpha=0.45)
             mean = found.mean()
             axis.plot([mean] * 2, [row - 0.2, row + 0.2], color=color, lw=3)
@@ -274,7 +261,7 @@ def step_picture(colors):
     arrow(axis, (1.75, 0.6), (2.66, 0.6), student)
     arrow(axis, (3.95, 0.6), (4.66, 0.6), student, "3", (4.3, 0.74))
     arrow(
-        *(axis, (5.3, 0.92), (3.96, 2.3), colors["good"]),
+        *(axis, (5.3, 0.92), (3.96, 2.3), colors["feedback"]),
         *(
             "4  feedback:\nwhich pseudo labels\nlowered this loss?",
             (4.85, 1.85),
@@ -397,13 +384,13 @@ def gradient_picture():
         axis = drawn.subplots()
         axis.plot(
             *(1e3 * exact, 1e3 * ours, "o"),
-            color=colors["good"],
+            color=colors["feedback"],
             markersize=4,
             label=f"this library: relative error {error:.0e}",
         )
         axis.plot(
             *(1e3 * exact, -1e3 * ours, "x"),
-            color=colors["student"],
+            color=colors["wrong"],
             markersize=4,
             label="its sign turned around (a port)",
         )

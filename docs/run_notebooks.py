@@ -26,6 +26,8 @@ def _outputs(cell):
         if output.output_type == "stream":
             lines = output.text.splitlines(keepends=True)
             output.text = "".join(x for x in lines if ":tensorflow:" not in x)
+            if not output.text:
+                continue
         yield output
 
 

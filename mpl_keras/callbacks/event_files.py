@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 _counter = itertools.count()
+_SCALAR = 1  # of SummaryMetadata's classes of data
 
 
 class EventFile:
@@ -44,6 +45,7 @@ class EventFile:
             f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}."
             f"{os.getpid()}.{next(_counter)}"
         )
+        self._told = set()
         try:
             tf.io.gfile.makedirs(folder)
             self._file = tf.io.TFRecordWriter(os.path.join(folder, name))
@@ -73,6 +75,7 @@ class EventFile:
         scalars: Mapping[str, float] | None = None,
         images: Mapping[str, bytes] | None = None,
         summary: bytes | None = None,
+        told: Mapping[str, str] | None = None,
     ) -> None:
         """Writes, so that TensorBoard sees it at once.
 
@@ -81,13 +84,18 @@ class EventFile:
             scalars: Numbers by tag.
             images: PNG files by tag.
             summary: A `Summary`, serialized.
+            told: What numbers are, in words, by tag; it is written once.
 
         Raises:
             OSError: As of a full disk; or a `tf.errors.OpError`.
         """
         value = tf.compat.v1.Summary.Value
         values = [
-            value(tag=tag, simple_value=float(number))
+            value(
+                tag=tag,
+                simple_value=float(number),
+                metadata=self._metadata(tag, told or {}),
+            )
             for tag, number in (scalars or {}).items()
         ] + [
             value(tag=tag, image=_image(png))
@@ -99,6 +107,19 @@ class EventFile:
         for one in summaries:
             self._add(step=step, summary=one)
         self._file.flush()
+
+    def _metadata(self, tag, told):
+        """What TensorBoard says of a number; None where it is known."""
+        if tag in self._told or tag not in told:
+            return None
+        self._told.add(tag)
+        plugin = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars")
+        # The class makes TensorBoard's fast reader keep the words, too.
+        return tf.compat.v1.SummaryMetadata(
+            plugin_data=plugin,
+            summary_description=told[tag],
+            data_class=_SCALAR,
+        )
 
     def close(self) -> None:
         """Closes the file."""

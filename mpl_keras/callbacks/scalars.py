@@ -1,12 +1,13 @@
 """Numbers of a training, by the tags under which TensorBoard shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import keras
 
 from mpl_keras.distribute.trainer import DistributedModel
 from mpl_keras.feedback import LossDifferenceFeedback
 from mpl_keras.networks import requirements
+from mpl_keras.report import vocabulary
 
 # Where a metric of the models is shown; "val_..." goes to "held_out".
 _TAGS = {
@@ -23,6 +24,12 @@ _TAGS = {
     "pseudo_label_confidence": "pseudo_labels/confidence",
 }
 
+_RATES = {
+    "learning_rate/network": "learning_rate",
+    "learning_rate/student": "student_learning_rate",
+    "learning_rate/teacher": "teacher_learning_rate",
+}
+
 
 def tagged(model: keras.Model, logs: Mapping[str, float]) -> dict[str, float]:
     """Metrics by the tags under which TensorBoard shows them.
@@ -35,19 +42,51 @@ def tagged(model: keras.Model, logs: Mapping[str, float]) -> dict[str, float]:
     >>> tagged(None, {"mask_rate": 0.5, "val_accuracy": 0.9})
     {'pseudo_labels/mask_rate': 0.5, 'held_out/accuracy': 0.9}
     """
-    tags = dict(_TAGS)
-    # Of two networks it is the student's, on the labeled images.
-    labeled = isinstance(model, DistributedModel) and model.method == "mpl"
-    tags["loss"] = "loss/student_on_labeled" if labeled else "loss/total"
-    values = {}
-    for name, value in logs.items():
-        tag = tags.get(name)
-        if tag is None and name.startswith("val_"):
-            tag = f"held_out/{name.removeprefix('val_')}"
-        elif tag is None and name.startswith("pseudo_label_"):
-            tag = f"pseudo_labels/{name.removeprefix('pseudo_label_')}"
-        values[tag or f"training/{name}"] = value
-    return values
+    return {_tag(name, model): value for name, value in logs.items()}
+
+
+def _tag(name, model):
+    """The tag of a metric."""
+    if name == "loss":  # of two networks it is the student's
+        return "loss/student_on_labeled" if _two(model) else "loss/total"
+    if name in _TAGS:
+        return _TAGS[name]
+    for start, folder in (
+        ("val_", "held_out"),
+        ("pseudo_label_", "pseudo_labels"),
+    ):
+        if name.startswith(start):
+            return f"{folder}/{name.removeprefix(start)}"
+    return f"training/{name}"
+
+
+def _two(model):
+    """Whether there are a teacher and a student."""
+    return isinstance(model, DistributedModel) and model.method == "mpl"
+
+
+def told(model: keras.Model, names: Iterable[str]) -> dict[str, str]:
+    """What metrics are, in words, by TensorBoard's tags.
+
+    Args:
+        model: What is trained.
+        names: Of the metrics, Keras's.
+
+    Example:
+    >>> told(None, ["mask_rate"])["pseudo_labels/mask_rate"]
+    'Pseudo labels confident enough, batches (`mask_rate`)'
+    """
+    evaluated = vocabulary.AVERAGED
+    if isinstance(model, DistributedModel):
+        evaluated = vocabulary.averaged_name(model)
+    words = {}
+    tags = {_tag(name, model): name for name in names} | _RATES
+    for tag, name in tags.items():
+        text = vocabulary.metric_name(
+            name, has_student=_two(model), evaluated=evaluated
+        )
+        words[tag] = f"{text[:1].upper()}{text[1:]} (`{name}`)"
+    return words
 
 
 def state(model: keras.Model) -> dict[str, float]:

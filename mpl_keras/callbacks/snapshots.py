@@ -13,9 +13,7 @@ import tensorflow as tf
 from mpl_keras.checks import arrays
 from mpl_keras.datasets import semi_supervised_data as data_module
 from mpl_keras.evaluation import confusion, samples, statistics
-from mpl_keras.report import figures
-
-pass
+from mpl_keras.report import figures, vocabulary
 
 _UNLABELED, _HELD_OUT = 256, 1000
 _EXTREMES = 8
@@ -102,7 +100,8 @@ class Snapshots:
             if self._held_out is not None:
                 x, truth = self._held_out
                 probabilities = samples.probabilities(model.averaged, x)
-                drawn |= self._of_held_out(probabilities, truth)
+                name = vocabulary.averaged_name(model)
+                drawn |= self._of_held_out(name, probabilities, truth)
                 error = statistics.expected_calibration_error(
                     probabilities, truth
                 )
@@ -117,12 +116,15 @@ class Snapshots:
         names = self._data.class_names
         labels = probabilities.argmax(axis=-1)
         series = {
-            "pseudo labels": self._shares(labels),
             "labeled set": self._labeled_shares,
+            "pseudo labels": self._shares(labels),
         }
         drawn = {
             "pseudo_labels/classes": figures.marginals(
-                series, names, f"Classes of {len(labels)} pseudo labels"
+                series,
+                names,
+                f"Classes of {len(labels)} pseudo labels",
+                {"labeled set": "labels", "pseudo labels": "pseudo labels"},
             )
         }
         seen = self._unlabeled
@@ -152,12 +154,12 @@ class Snapshots:
             )
         return drawn
 
-    def _of_held_out(self, probabilities, truth):
+    def _of_held_out(self, name, probabilities, truth):
         data = self._data
         predicted = probabilities.argmax(axis=-1)
         counts = confusion.count(truth, predicted, data.num_classes)
         kind = "test" if data.validation is None else "validation"
-        title = f"averaged network, {len(truth):,} {kind} examples"
+        title = f"{name}, {len(truth):,} {kind} examples"
         return {
             "held_out/confusion": figures.confusion(
                 counts, data.class_names, title

@@ -224,7 +224,9 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
             and self._step // self.every > (self._step - done) // self.every
         ):
             self._write(
-                self._step, scalars=scalars.tagged(self.model, logs or {})
+                self._step,
+                scalars=scalars.tagged(self.model, logs or {}),
+                told=scalars.told(self.model, logs or {}),
             )
 
     # Epochs.
@@ -242,7 +244,11 @@ class TensorBoard(keras.callbacks.TensorBoard, FitCallback):
         values |= self._speed()
         if not self._told:
             self._tell(values)
-        self._write(self._step, scalars=values)
+        self._write(
+            self._step,
+            scalars=values,
+            told=scalars.told(self.model, logs or {}),
+        )
         if self._pictured and self._is_time():
             self._draw()
         if self._keras_too:

@@ -34,7 +34,7 @@ _run.string("output_dir", None, "Where results go. It must be given")
 _run.list(
     "methods",
     None,
-    f"Of {', '.join(METHODS)}",
+    f"What to compare, of {', '.join(METHODS)}",
     ",".join(DEFAULT_METHODS),
 )
 _run.list(
@@ -62,7 +62,7 @@ _run.choice(
     "precision",
     "float32",
     PRECISIONS,
-    "In which networks compute; losses and feedback are in float32",
+    "Numbers in which networks compute; losses and feedback are in float32",
 )
 train.define_data_flags(COMMAND)
 train.define_recipe_flags(COMMAND)

@@ -13,23 +13,27 @@ Exports a network of a finished run for servers, phones and browsers.
     mpl-keras export run --formats=tf_saved_model,litert,onnx \\
         --output_dir=exported
 
-RUN is the folder that `mpl-keras train` has written. Every file takes images,
-knows its class names, is compared with the network on real images before it is
-put there, and has a model card beside it. The data set of the run is read
-again, for these images and for the accuracy in the card.""",
+RUN is the folder that `mpl-keras train` has written. Every file takes images
+and knows its class names. Before it is put there, it is compared with the
+network on real images. A model card lies beside it. The data set of the run is
+read again, for these images and for the accuracy in the card.""",
     ["RUN"],
 )
 _group = COMMAND.group("What is written")
-_group.list("formats", ["tf_saved_model"], f"Of {', '.join(export.FORMATS)}")
+_group.list(
+    "formats",
+    ["tf_saved_model"],
+    f"What to write, of {', '.join(export.FORMATS)}",
+)
 _group.choice(
     "network",
     "averaged",
     list(NETWORKS),
-    "Which: the average, or what was averaged, the student, the teacher, or "
-    "what --finetune made",
+    "Which network: the averaged one, the same as trained, the student, the "
+    "teacher, or the one that --finetune made",
 )
 _group = COMMAND.group("Where")
-_group.string("output_dir", None, "Where to. It must be given")
+_group.string("output_dir", None, "Where the files go. It must be given")
 _group.bool("overwrite", False, "Replace what is in --output_dir")
 _group = COMMAND.group("Data")
 _group.string("dataset", None, "The run's data set, if it is elsewhere now")

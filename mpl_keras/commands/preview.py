@@ -31,7 +31,7 @@ _group.string(
     "pieces of two photographs that come with scikit-learn, and its digits for "
     "--views=digits",
 )
-_group.integer("rows", 6, "Images", 1, 64)
+_group.integer("rows", 6, "Images to show", 1, 64)
 _group = COMMAND.group("Views")
 _group.choice(
     "views",
@@ -47,7 +47,7 @@ _group.integer(
     shown="224 for imagenet, 8 for digits, and 32 for the others",
 )
 _group.integer("columns", 4, "Views of each kind", 1, 16)
-_group.integer("seed", 0, "Of images and views", 0)
+_group.integer("seed", 0, "Seed of images and views", 0)
 _group = COMMAND.group("The sheet")
 _group.string("output", "preview.png", "The file to write")
 _group.bool("overwrite", False, "Replace --output if it exists")

@@ -72,10 +72,14 @@ def define_data_flags(command: Command) -> None:
         shown="all that are sorted in a folder, 10 of digits, the recipe's",
     )
     data.float(
-        "validation_fraction", 0.0, "Share of the labels to choose settings on"
+        "validation_fraction",
+        0.0,
+        "Share of the labels that is set aside, to choose settings on",
     )
     data.bool(
-        "labeled_in_unlabeled", True, "Labeled images are unlabeled ones too"
+        "labeled_in_unlabeled",
+        True,
+        "Use the labeled images as unlabeled ones too",
     )
     data.choice(
         "unreadable",
@@ -86,7 +90,7 @@ def define_data_flags(command: Command) -> None:
     data.integer(
         "max_pixels",
         None,
-        "A picture of a folder that has more cannot be read",
+        "Pixels that a picture of a folder may have; a larger one is not read",
         least=1,
         shown=f"{MAX_PIXELS:,}",
     )
@@ -103,7 +107,7 @@ define_data_flags(COMMAND)
 _run = COMMAND.group("Run")
 _run.string("output_dir", None, "Where results go. It must be given")
 _run.bool("resume", False, "Go on with the run in --output_dir")
-_run.integer("seed", 0, "Of split, networks, order and views", least=0)
+_run.integer("seed", 0, "Seed of the split, networks, order and views", least=0)
 _run.integer(
     "evaluate_every",
     None,
@@ -135,7 +139,9 @@ _method.string(
     "the one for images of that size",
 )
 _method.string("weights", None, "File of pretrained weights", "none")
-_method.bool("finetune", False, "Train on the labels at the end")
+_method.bool(
+    "finetune", False, "Train on the labels alone at the end, as the paper does"
+)
 _method.bool(
     "baseline",
     False,
@@ -146,56 +152,66 @@ _method.bool(
 # What a recipe says, and these flags override.
 RECIPE = {
     "Network": {
-        "backbone": "small_cnn, compact_cnn, wide_resnet_28_2, or of "
-        "keras.applications",
-        "image_size": "Pixels of the square to train on",
+        "backbone": "The network: small_cnn, compact_cnn, wide_resnet_28_2, "
+        "or one of keras.applications",
+        "image_size": "Side in pixels of the square images to train on",
         "views": "Weak and strong views: cifar, svhn, imagenet, digits, ...",
-        "teacher_dropout": "Rate before the last layer; single nets' too",
-        "student_dropout": "The same of the student",
-        "ema_momentum": "Of the averaged network",
-        "average_of": "Which network that is: the student or the teacher",
+        "teacher_dropout": "Dropout before the teacher's last layer, and "
+        "before that of a method with one network",
+        "student_dropout": "Dropout before the student's last layer",
+        "ema_momentum": "Momentum of the moving average of the weights",
+        "average_of": "Whose moving average is evaluated and exported: "
+        "student or teacher",
     },
     "Steps and batches": {
         "steps": "Training steps; schedules are stretched with them",
         "labeled_batch_size": "Labeled images in a step",
-        "unlabeled_batch_size": "Unlabeled ones; grows with the labeled",
-        "warmup_steps": "Steps in which learning rates grow",
-        "student_wait": "Steps before the student starts",
-        "student_warmup_steps": "In which the student's rate then grows",
+        "unlabeled_batch_size": "Unlabeled images in a step; grows with "
+        "--labeled_batch_size",
+        "warmup_steps": "Steps in which the learning rate grows to its peak",
+        "student_wait": "Steps that the student waits before it starts",
+        "student_warmup_steps": "Steps after that, in which the student's "
+        "learning rate grows to its peak",
     },
     "Optimizers": {
-        "teacher_learning_rate": "Peak; grows with --labeled_batch_size",
-        "student_learning_rate": "The same of the student",
-        "student_final_fraction": "What the student's falls to, of its peak",
+        "teacher_learning_rate": "Peak of the teacher's learning rate; grows "
+        "with --labeled_batch_size",
+        "student_learning_rate": "Peak of the student's learning rate; grows "
+        "with --labeled_batch_size",
+        "student_final_fraction": "Share of its peak to which the student's "
+        "learning rate falls",
         "clip_norm": "Largest norm of a gradient",
-        "weight_decay": "Factor of the weights in their gradients",
-        "label_smoothing": "Of the supervised and the student's loss",
+        "weight_decay": "Weight decay, added to the gradients",
+        "label_smoothing": "Label smoothing of the supervised loss and of the "
+        "student's",
     },
     "UDA's consistency": {
-        "consistency_weight": "Its weight",
-        "consistency_ramp_steps": "Steps in which the weight grows",
-        "temperature": "Of its targets",
-        "threshold": "Confidence that it asks for",
-        "masking": "How confidence decides: fixed (by the threshold), "
+        "consistency_weight": "Weight of the consistency loss",
+        "consistency_ramp_steps": "Steps in which this weight grows",
+        "temperature": "Temperature that sharpens its targets",
+        "threshold": "Confidence from which an unlabeled image counts",
+        "masking": "How confidence decides: fixed (by --threshold), "
         "flexmatch, freematch or softmatch",
-        "masking_momentum": "Of what these three average; none: by --steps",
+        "masking_momentum": "Momentum of the averages of these three; none: "
+        "by --steps",
         "hard_targets": "Targets are the likeliest class, as in FixMatch",
-        "distribution_alignment": "Prior of its targets: uniform, labeled, "
-        "labeled_predictions or learned",
+        "distribution_alignment": "Class shares to which its targets are "
+        "aligned: uniform, labeled, labeled_predictions or learned",
     },
     "Feedback": {
-        "feedback": f"Its form: {', '.join(recipes.FEEDBACKS)} or none",
-        "feedback_weight": "Its factor in the teacher's loss",
+        "feedback": f"Form of the feedback: {', '.join(recipes.FEEDBACKS)} "
+        "or none",
+        "feedback_weight": "Its weight in the teacher's loss",
         "feedback_measured": "Whether the labeled gradient is taken before or "
         "after the student's update",
-        "pseudo_label_view": "What the teacher labels: weak or strong",
-        "meta": "View of the labeled images that it is measured on: labeled "
-        "(the batch itself, a weak view) or strong",
+        "pseudo_label_view": "View that the teacher labels: weak or strong",
+        "meta": "View of the labeled images that the student is measured on: "
+        "labeled (the batch itself, a weak view) or strong",
     },
     "Finetuning": {
         "finetune_steps": "Steps of --finetune",
-        "finetune_batch_size": "Labeled images in such a step",
-        "finetune_learning_rate": "Its learning rate",
+        "finetune_batch_size": "Labeled images in a step of --finetune",
+        "finetune_learning_rate": "Learning rate of --finetune",
     },
 }
 
@@ -203,7 +219,7 @@ RECIPE = {
 @functools.cache
 def _defaults() -> dict[str, recipes.Recipe]:
     """The recipes for small, middle and large pictures, by words for these."""
-    sizes = {"up to 31 pixels": 28, "up to 64": 64, "above": 224}
+    sizes = {"up to 31 pixels": 28, "up to 64 pixels": 64, "above": 224}
     return {text: recipes.default(size, 10) for text, size in sizes.items()}
 
 
@@ -222,7 +238,12 @@ def _shown(name: str) -> str:
     }
     if len(set(words.values())) == 1:
         return next(iter(words.values()))
-    return "; ".join(f"{value} {text}" for text, value in words.items())
+    ranges = []
+    for text, value in words.items():
+        if ranges and ranges[-1].startswith(f"{value} "):
+            ranges.pop()
+        ranges.append(f"{value} {text}")
+    return "; ".join(ranges)
 
 
 def define_recipe_flags(command: Command) -> None:
@@ -267,18 +288,17 @@ _device.choice(
     "precision",
     "float32",
     settings_module.PRECISIONS,
-    "In which networks compute; losses and feedback are in float32",
+    "Numbers in which networks compute; losses and feedback are in float32",
 )
 _device.integer(
     "steps_per_execution",
     1,
-    "Steps between which the program does not look at the device; must divide "
-    "those between evaluations",
+    "Steps that the device runs at once; must divide --evaluate_every",
     least=1,
 )
 _device.bool("jit_compile", None, "Compile with XLA; by default as Keras does")
 _device.bool(
-    "deterministic", False, "The same bits on a GPU too, which is slower"
+    "deterministic", False, "Get the same bits on a GPU too, which is slower"
 )
 
 

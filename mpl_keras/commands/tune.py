@@ -14,25 +14,33 @@ Searches settings on validation images, with KerasTuner.
 
     mpl-keras tune --num_labeled=20 --trials=10 --output_dir=tuned
 
-The test images choose nothing: a share of the training images is set aside to
-choose on, and only the network of the best settings is measured on the test
-images, and exported. Started again with --resume it goes on after the last
+A share of the training images is set aside to choose on. The test images choose
+nothing: only the network of the best settings is measured on them, and it is
+exported. Started again with --resume, the search goes on after the last
 finished trial.
 
-With few labels, few validation labels are honest too: a search on many more
-labels than one trains with finds settings that one could not have found.""",
+Choose on few validation labels where you train with few: a search on many more
+labels finds settings that you could not have found with your own.""",
 )
 _group = COMMAND.group("Data")
 _group.string(
-    "dataset", "digits", "A folder of pictures, a name of TFDS, or digits"
+    "dataset",
+    "digits",
+    "A folder of pictures, a name of TensorFlow Datasets, or digits",
 )
 _group.integer("num_labeled", 20, "Labels to train with", 1)
-_group.float("validation_fraction", 0.2, "Share to choose on", 0, 0.9)
+_group.float(
+    "validation_fraction",
+    0.2,
+    "Share of the training images to choose on",
+    0,
+    0.9,
+)
 _group = COMMAND.group("Search")
 _group.string("recipe", "digits", "Where settings begin")
-_group.integer("steps", 600, "Of each training", 20)
+_group.integer("steps", 600, "Steps of each training", 20)
 _group.integer("trials", 10, "Settings to try", 1)
-_group.integer("seed", 0, "Of split, networks, order and search", 0)
+_group.integer("seed", 0, "Seed of the split, networks, order and search", 0)
 _group = COMMAND.group("Where")
 _group.string("output_dir", None, "Where results go. It must be given")
 _group.bool("resume", False, "Go on with the search in --output_dir")

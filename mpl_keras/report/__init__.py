@@ -10,9 +10,17 @@ from mpl_keras.report.training_page import (
     plot_curves,
     write,
 )
+from mpl_keras.report.vocabulary import (
+    color,
+    method_name,
+    metric_name,
+)
 
 __all__ = [
     "check_installed",
+    "color",
+    "method_name",
+    "metric_name",
     "missing",
     "plot_confusion",
     "plot_curves",

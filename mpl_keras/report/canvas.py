@@ -5,17 +5,21 @@ install "mpl_keras[examples]"`, and is asked for when something is drawn.
 """
 
 import contextlib
+import functools
 import io
+import unicodedata
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from mpl_keras.report import vocabulary
+
 WIDTH = 3.9  # inches
-# Told apart by people who see fewer colours: Okabe and Ito, 2008.
-_ON_LIGHT = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-_ON_DARK = "#56B4E9", "#E69F00", "#2BBF94", "#E79AC4", "#F0E442", "#F2814A"
+NAME = 1.6  # inches that the name of a class may take
+# What is none of the things that have a colour, in this order.
+_CYCLE = "teacher", "student", "labels", "consistency", "covered", "average"
 
 
 def _matplotlib():
@@ -44,7 +48,7 @@ def style(dark: bool = False, transparent: bool = True) -> Iterator[None]:
     ...     picture = png(figure(2.0))
     """
     matplotlib = _matplotlib()
-    letters, grid = ("#e6e6e6", "#666666") if dark else ("#222222", "#bbbbbb")
+    letters, grid = (vocabulary.color(thing, dark) for thing in ("ink", "grid"))
     ground = "none" if transparent else ("#121212" if dark else "white")
     inked = ("text.color", "axes.labelcolor", "axes.titlecolor")
     inked += ("xtick.color", "ytick.color", "axes.edgecolor")
@@ -54,7 +58,7 @@ def style(dark: bool = False, transparent: bool = True) -> Iterator[None]:
         "axes.labelsize": 9,
         "axes.linewidth": 0.6,
         "axes.prop_cycle": matplotlib.cycler(
-            color=_ON_DARK if dark else _ON_LIGHT
+            color=[vocabulary.color(thing, dark) for thing in _CYCLE]
         ),
         "axes.titlesize": 10,
         "figure.facecolor": ground,
@@ -91,9 +95,38 @@ def axis(figure, left: float, bottom: float, width: float, height: float):
     )
 
 
-def length(names, size: float) -> float:
-    """Inches that the longest of some words takes, roughly."""
-    return max(map(len, names)) * 0.58 * size / 72
+def length(names: Sequence[str], size: float) -> float:
+    """Inches that the longest of some words takes, in letters of a size.
+
+    Example:
+    >>> length(["i"], 8) < length(["WWW", "i"], 8) < length(["名前名前"], 8)
+    True
+    """
+    return max(
+        _length(line.replace(r"\$", "$"), size)
+        for name in names
+        for line in name.split("\n")
+    )
+
+
+def _length(words, size):
+    return size / 72 * sum(map(_advance, words))
+
+
+@functools.cache
+def _advance(letter):
+    """How far a letter reaches, in sizes of the font."""
+    if unicodedata.east_asian_width(letter) in "WF":
+        return 1.0  # matplotlib's font lacks it: a square in a browser
+    _matplotlib()
+    from matplotlib import font_manager, textpath
+
+    measure = textpath.text_to_path.get_text_width_height_descent
+    font = font_manager.FontProperties(size=100)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        ends = measure("xx", font, False)[0]
+        return (measure(f"x{letter * 10}x", font, False)[0] - ends) / 1000
 
 
 def png(drawn, dpi: int = 120) -> bytes:
@@ -134,13 +167,74 @@ def _saved(drawn, kind, **options):
     return buffer.getvalue()
 
 
-def text(words: Any, most: int) -> str:
-    """Words of the user's, for matplotlib: short, and no mathematics."""
-    words = " ".join(str(words).split())
-    most = max(most, 3)
-    if len(words) > most:
-        words = words[: most - 1].rstrip() + "…"
-    return words.replace("$", r"\$")
+def text(words: Any, inches: float, size: float, lines: int = 1) -> str:
+    r"""Words of the user's, for matplotlib: no mathematics, and they fit.
+
+    Args:
+        words: What is written.
+        inches: Space beside each other.
+        size: Of the letters, in points.
+        lines: How many there may be; what does not fit then ends in "…".
+
+    Example:
+    >>> text("a cat, a dog and $5", 0.9, 8, lines=2)
+    'a cat, a dog\nand \\$5'
+    """
+    left = " ".join(str(words).split())
+    found = []
+    while left and len(found) < lines - 1 and _length(left, size) > inches:
+        line = left[: _fitting(left, inches, size)]
+        if " " in line.rstrip() and not left[len(line) :].startswith(" "):
+            line = line[: line.rstrip().rindex(" ")]
+        found.append(line.rstrip())
+        left = left[len(line) :].lstrip()
+    found.append(_cut(left, inches, size))
+    return "\n".join(found).replace("$", r"\$")
+
+
+def _fitting(words, inches, size):
+    """How many of the letters fit, and at least one."""
+    low, high = 1, max(len(words), 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _length(words[:middle], size) <= inches:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _cut(words, inches, size, end=0):
+    """Words that fit; of what is too long the last `end` letters stay."""
+    if _length(words, size) <= inches:
+        return words
+    last = "…" + words[len(words) - end :]
+    count = _fitting(words, inches - _length(last, size), size)
+    return words[:count].rstrip() + last
+
+
+def class_names(names: Sequence[Any], size: float, lines: int = 1) -> list[str]:
+    """Names of classes, for an axis: short, and no two alike.
+
+    Args:
+        names: Of the classes.
+        size: Of the letters, in points.
+        lines: How many each may take.
+
+    Example:
+    >>> class_names(["cat", "one of the very longest names: a",
+    ...              "one of the very longest names: b"], 8)
+    ['cat', 'one of the very lon…mes: a', 'one of the very lon…mes: b']
+    """
+    names = [" ".join(str(name).split()) for name in names]
+    inches = NAME if lines == 1 else 0.65 * NAME
+    short = [text(name, inches, size, lines) for name in names]
+    if len(set(short)) == len(set(names)):
+        return short
+    ends = [
+        _cut(name, (1 + 0.8 * (lines - 1)) * inches, size, 6) for name in names
+    ]
+    return [text(name, inches, size, lines) for name in ends]
 
 
 def percent(axis, which: str = "y") -> None:
@@ -150,16 +244,25 @@ def percent(axis, which: str = "y") -> None:
     )
 
 
-def _accent():
-    """The first of the cycle's colours, [3]."""
-    matplotlib = _matplotlib()
-    cycle = matplotlib.rcParams["axes.prop_cycle"].by_key()
-    return np.array(matplotlib.colors.to_rgb(cycle["color"][0]))
-
-
-def ink():
+def ink() -> str:
     """The colour of letters."""
     return _matplotlib().rcParams["text.color"]
+
+
+def is_dark() -> bool:
+    """Whether what is drawn now is for a dark page, by `style`."""
+    letters = _matplotlib().colors.to_rgb(ink())
+    return _luminance(np.array(letters)) > 0.2
+
+
+def color(thing: str | None) -> str | None:
+    """The colour of a thing on the page that is drawn for; None has none."""
+    return None if thing is None else vocabulary.color(thing, is_dark())
+
+
+def _accent():
+    """The colour of the averaged network, [3]."""
+    return np.array(_matplotlib().colors.to_rgb(color("average")))
 
 
 def shades():
@@ -173,7 +276,7 @@ def shades():
 def over_shade(share):
     """Colour of letters over a shade: of ink and ground, what differs more."""
     letters = np.array(_matplotlib().colors.to_rgb(ink()))
-    ground = np.ones(3) if _luminance(letters) < 0.2 else np.full(3, 0.07)
+    ground = np.full(3, 0.07) if is_dark() else np.ones(3)
     shade = _luminance(share * _accent() + (1 - share) * ground)
     return max((letters, ground), key=lambda c: _contrast(_luminance(c), shade))
 

@@ -9,13 +9,15 @@ import numpy as np
 from mpl_keras.checks import arrays
 from mpl_keras.datasets import sources
 from mpl_keras.evaluation import confusion, labeling, samples, statistics
-from mpl_keras.report import figures, html_page, panels
+from mpl_keras.report import figures, html_page, panels, vocabulary
 
 _UNLABELED = 1000
 _MISTAKES = 24
 _WORTH_LABELING = 24
 # More classes than this are not all listed.
 _MANY = 30
+# What gives the classes of each their colour.
+_THINGS = {"labeled set": "labels", "pseudo labels": "pseudo labels"}
 
 
 class Chapters:
@@ -124,8 +126,8 @@ class Chapters:
         ]
         if "pseudo_label_coverage" in metrics:
             text.append(
-                'Of the curves, those of "training" are of the batches, the '
-                f"others of a sample of unlabeled {self.things}, as they are, "
+                'Curves of "batches" are means over the steps; those of '
+                f'"sample" are of some unlabeled {self.things}, as they are, '
                 "after each epoch."
             )
         sections = [
@@ -137,15 +139,16 @@ class Chapters:
 
     def _panels(self, metrics, held_out, of_pseudo_labels):
         where = f"{held_out} {self.things}"
+        evaluated = vocabulary.averaged_name(self._model)
         return [
             html_page.drawing(
                 lambda p=panel: figures.curves(
-                    p.steps, p.series, p.title, p.unit
+                    p.steps, p.series, p.title, p.unit, p.things
                 ),
                 f"Line chart. {panels.words(panel)}",
-                "",
+                f"In metrics.csv: {', '.join(panel.keys.values())}.",
             )
-            for panel in panels.panels(metrics, where)
+            for panel in panels.panels(metrics, where, evaluated)
             if panel.title.startswith("Pseudo labels") == of_pseudo_labels
         ]
 
@@ -173,7 +176,7 @@ class Chapters:
         )
         gap = 50 * np.abs(has - got).sum()
         return html_page.drawing(
-            lambda: figures.marginals(series, self._names, "Classes"),
+            lambda: figures.marginals(series, self._names, "Classes", _THINGS),
             f"Bar chart. The most frequent classes among {len(labels):,} "
             f"pseudo labels are {told}.",
             f"Classes at the end: {gap:.1f} % of the pseudo labels would have "

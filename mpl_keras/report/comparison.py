@@ -7,20 +7,7 @@ import numpy as np
 
 from mpl_keras import evaluation
 from mpl_keras.report import figures, html_page, model_card
-
-# Methods in words, in the order in which they are shown.
-TITLES = {
-    "pixels": "logistic regression on pixels",
-    "supervised": "supervised, the labels alone",
-    "uda": "UDA",
-    "uda_aligned": "UDA, aligned",
-    "fixmatch": "FixMatch",
-    "flexmatch": "FlexMatch",
-    "freematch": "FreeMatch",
-    "softmatch": "SoftMatch",
-    "no_feedback": "MPL without feedback",
-    "mpl": "MPL",
-}
+from mpl_keras.report.vocabulary import method_name
 
 
 def differences(
@@ -92,8 +79,8 @@ alone it is 80.50 %. The difference is +10.00 points (95 % interval +10.00 to \
     """
     *_, last = accuracies
     text = (
-        f"{TITLES[last]} classifies {np.mean(accuracies[last]):.2f} % of the "
-        f"{kind} images correctly."
+        f"{method_name(last)} classifies {np.mean(accuracies[last]):.2f} % of "
+        f"the {kind} images correctly."
     )
     if last == "supervised" or "supervised" not in accuracies:
         return text
@@ -127,9 +114,10 @@ def plot_accuracies(
         A `matplotlib.figure.Figure`.
     """
     return figures.points(
-        {TITLES[name]: values for name, values in accuracies.items()},
+        {method_name(name): values for name, values in accuracies.items()},
         title,
         f"% of the {kind} images correct",
+        _things(accuracies),
     )
 
 
@@ -141,8 +129,7 @@ def plot_curves(
 ):
     """Accuracy through the trainings, the mean over seeds.
 
-    A method without metrics is a level line, so that each method has the
-    colour that it has in `plot_accuracies`.
+    A method without metrics is a level line.
 
     Args:
         accuracies: By method.
@@ -158,10 +145,19 @@ def plot_curves(
     for name, values in accuracies.items():
         level = [[np.mean(values) / 100] * len(steps)]
         runs = [run["val_accuracy"] for run in metrics.get(name, ())]
-        series[TITLES[name]] = 100 * np.mean(runs or level, axis=0)
+        series[method_name(name)] = 100 * np.mean(runs or level, axis=0)
     return figures.curves(
-        steps, series, title, f"% of the {kind} images correct"
+        steps,
+        series,
+        title,
+        f"% of the {kind} images correct",
+        _things(accuracies),
     )
+
+
+def _things(methods):
+    """What gives each method its colour, by its name in words."""
+    return {method_name(method): method for method in methods}
 
 
 def page(
@@ -210,14 +206,14 @@ def _cells(accuracies: Mapping[str, Sequence[float]]) -> list[Any]:
     """Header and rows of the table, as texts."""
     *_, last = accuracies
     gains = differences(accuracies)
-    difference = f"{TITLES[last]} minus this method"
+    difference = f"{method_name(last)} minus this method"
     rows = [("method", "mean", "standard error", difference)]
     for name, values in accuracies.items():
         error = "–"
         if len(values) > 1:
             error = f"{np.std(values, ddof=1) / len(values) ** 0.5:.2f}"
         gain = _interval(gains[name]) if name in gains else ""
-        rows.append((TITLES[name], f"{np.mean(values):.2f}", error, gain))
+        rows.append((method_name(name), f"{np.mean(values):.2f}", error, gain))
     return rows
 
 

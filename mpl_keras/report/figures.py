@@ -35,6 +35,7 @@ def curves(
     series: Mapping[str, Sequence[float]],
     title: str,
     ylabel: str = "",
+    things: Mapping[str, str] | None = None,
 ):
     """Values through a training, in one panel.
 
@@ -43,6 +44,8 @@ def curves(
         series: Values by label, [N] each; NaN where there is none.
         title: Above.
         ylabel: What is drawn, and its unit.
+        things: What values are of, by label, for their colours; see
+            `vocabulary.color`.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -52,7 +55,7 @@ def curves(
     >>> figure.axes[0].get_xlabel()
     'step'
     """
-    figure = canvas.figure(3.0, layout="constrained")
+    figure = canvas.figure(3.3, layout="constrained")
     axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
@@ -60,23 +63,27 @@ def curves(
         axis.plot(
             steps,
             values,
-            label=canvas.text(label, 40),
+            label=canvas.text(label, 3.2, 8),
             marker="o" if few else None,
+            color=canvas.color((things or {}).get(label)),
         )
     axis.set(
-        title=canvas.text(title, 60),
+        title=canvas.text(title, canvas.WIDTH - 0.8, 10, lines=2),
         xlabel="step",
-        ylabel=canvas.text(ylabel, 40),
+        ylabel=canvas.text(ylabel, 2.3, 9),
     )
     axis.grid(True)
     axis.spines[["top", "right"]].set_visible(False)
-    if series:
-        axis.legend()
+    if series:  # below, where it hides no curve
+        figure.legend(loc="outside lower center", handlelength=1.2)
     return figure
 
 
 def points(
-    values: Mapping[str, Sequence[float]], title: str = "", xlabel: str = ""
+    values: Mapping[str, Sequence[float]],
+    title: str = "",
+    xlabel: str = "",
+    things: Mapping[str, str] | None = None,
 ):
     """Values by name: a point for each, and a line at their mean.
 
@@ -84,6 +91,7 @@ def points(
         values: By name, from the top to the bottom.
         title: Above.
         xlabel: What is drawn, and its unit.
+        things: What they are of, by name, for their colours.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -95,18 +103,23 @@ def points(
     """
     figure = canvas.figure(0.95 + 0.4 * len(values), layout="constrained")
     axis = figure.subplots()
-    for row, (_, found) in enumerate(values.items()):
-        (line,) = axis.plot(found, [row] * len(found), "o", alpha=0.6)
+    for row, (name, found) in enumerate(values.items()):
+        color = canvas.color((things or {}).get(name))
+        (line,) = axis.plot(
+            found, [row] * len(found), "o", alpha=0.6, color=color
+        )
         axis.plot(
             [np.mean(found)] * 2,
             [row - 0.3, row + 0.3],
             color=line.get_color(),
             linewidth=3,
         )
-    axis.set_yticks(range(len(values)), [canvas.text(n, 40) for n in values])
+    axis.set_yticks(
+        range(len(values)), [canvas.text(n, 1.6, 8, lines=2) for n in values]
+    )
     axis.invert_yaxis()
-    axis.set_xlabel(canvas.text(xlabel, 40))
-    figure.suptitle(canvas.text(title, 60))
+    figure.supxlabel(canvas.text(xlabel, canvas.WIDTH - 0.2, 9), fontsize=9)
+    figure.suptitle(canvas.text(title, canvas.WIDTH - 0.2, 10, lines=2))
     axis.grid(True, axis="x")
     axis.spines[["top", "right"]].set_visible(False)
     return figure
@@ -133,12 +146,12 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     if len(counts) > MANY:
         figure = canvas.figure(0.92 * canvas.WIDTH, layout="constrained")
+        figure.suptitle(canvas.text(title, canvas.WIDTH - 0.2, 10, lines=2))
         axis = figure.subplots()
     else:
-        figure, axis = _squares(len(counts), class_names)
+        figure, axis = _squares(len(counts), class_names, title)
     image = axis.imshow(shares, cmap=canvas.shades(), vmin=0, vmax=1)
-    most = round(11 * figure.get_figwidth())
-    axis.set(xlabel="predicted", ylabel="true", title=canvas.text(title, most))
+    axis.set(xlabel="predicted", ylabel="true")
     if len(counts) > MANY:
         figure.colorbar(image, label="share of the true class", shrink=0.76)
         return figure
@@ -156,17 +169,22 @@ def confusion(counts: np.ndarray, class_names: Sequence[str], title: str = ""):
     return figure
 
 
-def _squares(count, class_names):
-    """A figure with space for the names around a square axis."""
+def _squares(count, class_names, title):
+    """A figure with space for names and title around a square axis."""
     size = 8 if count <= 12 else 7
-    names = [canvas.text(name, 15) for name in class_names]
+    names = canvas.class_names(class_names, size, lines=2)
     beside = canvas.length(names, size)
-    turn = max(map(len, names)) > 3
-    left, right, above = 0.42 + beside, 0.1, 0.32
+    turn = beside > 0.28
+    left, right = 0.45 + beside, 0.1
     below = 0.42 + (beside if turn else 0.1)
     side = max(canvas.WIDTH - left - right, 0.3 * count)
-    figure = canvas.figure(below + side + above, left + side + right)
+    width = left + side + right
+    title = canvas.text(title, width - 0.2, 10, lines=2)
+    above = 0.32 + 0.17 * title.count("\n")
+    figure = canvas.figure(below + side + above, width)
     axis = canvas.axis(figure, left, below, side, side)
+    # In the middle of the figure, where it has most space.
+    axis.set_title(title, x=(width / 2 - left) / side)
     axis.set_xticks(
         range(count), names, rotation=90 if turn else 0, fontsize=size
     )
@@ -201,20 +219,24 @@ def reliability(
     """
     _, accuracy, count = statistics.calibration(probabilities, labels, bins)
     error = statistics.expected_calibration_error(probabilities, labels, bins)
-    above = 0.5 if title else 0.32
-    figure = canvas.figure(3.3 + above)
     width = canvas.WIDTH - 0.9
+    shown = f"expected calibration error {100 * error:.1f} %"
+    if title:
+        above = canvas.text(title, width + 0.2, 10, lines=2)
+        shown = f"{above}\n{shown}"
+    figure = canvas.figure(3.62 + 0.18 * shown.count("\n"))
     upper = canvas.axis(figure, 0.68, 1.25, width, 2.05)
     lower = canvas.axis(figure, 0.68, 0.45, width, 0.68)
     lower.sharex(upper)
     upper.tick_params(labelbottom=False)
     middle = (np.arange(bins) + 0.5) / bins
-    upper.bar(middle, np.nan_to_num(accuracy), 0.92 / bins)
+    color = canvas.color("average")
+    upper.bar(middle, np.nan_to_num(accuracy), 0.92 / bins, color=color)
     upper.plot([0, 1], [0, 1], "--", color=canvas.ink(), linewidth=1)
     upper.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    shown = f"{canvas.text(title, 60)}\n" if title else ""
-    upper.set_title(f"{shown}expected calibration error {100 * error:.1f} %")
-    lower.bar(middle, count / max(count.sum(), 1), 0.92 / bins, color="C1")
+    upper.set_title(shown)
+    shares = count / max(count.sum(), 1)
+    lower.bar(middle, shares, 0.92 / bins, color=color, alpha=0.6)
     lower.set(xlabel="confidence", ylabel="examples")
     for axis in (upper, lower):
         canvas.percent(axis)
@@ -226,6 +248,7 @@ def marginals(
     series: Mapping[str, np.ndarray],
     class_names: Sequence[str],
     title: str = "",
+    things: Mapping[str, str] | None = None,
 ):
     """How often each class is met, by label of who meets it.
 
@@ -234,6 +257,7 @@ def marginals(
         class_names: Names of the classes. More than 30 are lines, sorted by
             the first of the series, without names.
         title: Above.
+        things: What the shares are of, by label, for their colours.
 
     Returns:
         A `matplotlib.figure.Figure`.
@@ -245,28 +269,51 @@ def marginals(
     """
     values = [np.asarray(shares, float) for shares in series.values()]
     count = len(class_names)
-    names = [canvas.text(name, 15) for name in class_names]
-    turn = max(map(len, names)) * count > 36
+    size = 8 if count <= 20 else 7
+    wide = canvas.WIDTH - 0.86
+    names = [""]
+    if count <= MANY:
+        lines = 2 if wide / count > 0.29 else 1
+        names = canvas.class_names(class_names, size, lines)
+    longest = canvas.length(names, size)
+    turn = longest > 0.9 * wide / count
     below = 0.45
     if count <= MANY:
-        below = 0.2 + (canvas.length(names, 8) if turn else 0.1)
-    figure = canvas.figure(below + 2.2)
-    axis = canvas.axis(figure, 0.76, below, canvas.WIDTH - 0.86, 1.9)
+        more = max(name.count("\n") for name in names)
+        below = 0.2 + (longest if turn else 0.1 + 0.15 * more)
+    title = canvas.text(title, wide, 10, lines=2)
+    figure = canvas.figure(below + 2.2 + 0.17 * title.count("\n"))
+    axis = canvas.axis(figure, 0.76, below, wide, 1.9)
+    colors = {
+        label: canvas.color((things or {}).get(label)) for label in series
+    }
+    labels = {label: canvas.text(label, 1.2, 8) for label in series}
     if count > MANY:
         order = np.argsort(-values[0], kind="stable")
         for label, shares in zip(series, values, strict=True):
-            axis.plot(shares[order], label=canvas.text(label, 40), linewidth=1)
-        axis.set_xlabel(
-            f"classes, sorted by {canvas.text(next(iter(series)), 30)}"
-        )
+            axis.plot(
+                shares[order],
+                label=labels[label],
+                color=colors[label],
+                linewidth=1,
+            )
+        first = canvas.text(next(iter(series)), 1.5, 9)
+        axis.set_xlabel(f"classes, sorted by {first}")
     else:
         width = 0.84 / len(values)
         for index, label in enumerate(series):
             shift = (index - (len(values) - 1) / 2) * width
-            middle = np.arange(count) + shift
-            axis.bar(middle, values[index], width, label=canvas.text(label, 40))
-        axis.set_xticks(range(count), names, rotation=90 if turn else 0)
-    axis.set(title=canvas.text(title, 60), ylabel="share")
+            axis.bar(
+                np.arange(count) + shift,
+                values[index],
+                width,
+                label=labels[label],
+                color=colors[label],
+            )
+        axis.set_xticks(
+            range(count), names, rotation=90 if turn else 0, fontsize=size
+        )
+    axis.set(title=title, ylabel="share")
     axis.set_ylim(0, 1.25 * max(shares.max() for shares in values))
     axis.legend(loc="upper left", ncols=2)
     canvas.percent(axis)
@@ -331,38 +378,51 @@ def images(images: np.ndarray, captions: Sequence[str], title: str = ""):
 
 def _sheet(tiles, captions, title, columns):
     """Tiles with captions, (name to be shortened, rest), in one axis."""
-    size, lines = 8, 1 + max(name.count("\n") for name, _ in captions)
-    width = tiles.shape[2]
+    size, width = 8, tiles.shape[2]
     gap = max(round(0.08 * width), 1)
     dots = (columns * (width + gap) - gap) / canvas.WIDTH  # an inch
-    letters = int(width / dots * 72 / (0.54 * size))
+    captions = [
+        _caption(*caption, (width + 0.7 * gap) / dots, size)
+        for caption in captions
+    ]
+    lines = 1 + max(caption.count("\n") for caption in captions)
     below = round((0.07 + lines * 1.3 * size / 72) * dots)
     picture, places = mosaic.sheet(tiles, columns, gap, below)
-    above = 0.3 if title else 0
+    title = canvas.text(title, canvas.WIDTH - 0.2, 10, lines=2)
+    above = 0.3 + 0.17 * title.count("\n") if title else 0
     height = picture.shape[0] / dots + above
     figure = canvas.figure(height)
     axis = figure.add_axes((0, 0, 1, 1 - above / height))
     axis.imshow(picture, interpolation="nearest", aspect="auto")
     axis.set_axis_off()
-    for (x, y), (name, rest) in zip(places, captions, strict=True):
-        caption = "\n".join(
-            canvas.text(line, letters - len(rest)) for line in name.split("\n")
-        )
+    for (x, y), caption in zip(places, captions, strict=True):
         axis.text(
             x,
             y + 0.03 * dots,
-            caption + rest,
+            caption,
             fontsize=size,
             ha="center",
             va="top",
         )
     if title:
         figure.text(
-            0.5,
-            1 - 0.5 * above / height,
-            canvas.text(title, 60),
+            *(0.5, 1 - 0.5 * above / height),
+            title,
             ha="center",
             va="center",
             fontsize=10,
         )
     return figure
+
+
+def _caption(name, rest, inches, size):
+    """A caption in lines; a long name takes two, the rest one of its own."""
+    first, *others = name.split("\n")
+    if rest and canvas.length([first + rest], size) > inches:
+        others = [rest.strip(), *others]
+    elif rest:
+        return canvas.text(first + rest, inches, size)
+    names = canvas.text(first, inches, size, lines=2)
+    return "\n".join(
+        [names, *(canvas.text(line, inches, size) for line in others)]
+    )

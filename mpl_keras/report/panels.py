@@ -5,69 +5,49 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mpl_keras.report import vocabulary
+
 # Points of a curve: more would not be seen, and make files large.
 _POINTS = 300
-HELD_OUT = "held-out data"
-# Title, unit, and label of each metric.
+# Title, unit, and the keys of the metrics.
 _PANELS = (
-    (
-        "Accuracy",
-        "%",
-        {
-            "val_accuracy": f"averaged network, {HELD_OUT}",
-            "accuracy": "labeled batches",
-        },
-    ),
-    (
-        "Loss",
-        "",
-        {
-            "val_loss": f"averaged network, {HELD_OUT}",
-            "loss": "training",
-            "student_loss": "student, on pseudo labels",
-        },
-    ),
+    ("Accuracy", "%", ("val_accuracy", "accuracy")),
+    ("Loss", "", ("val_loss", "loss", "student_loss")),
     (
         "Loss by part",
         "",
-        {
-            "teacher_loss": "teacher, in all",
-            "supervised_loss": "supervised",
-            "consistency_loss": "consistency",
-        },
+        (
+            "teacher_loss",
+            "supervised_loss",
+            "consistency_loss",
+            "fairness_loss",
+        ),
     ),
-    ("Weight of the consistency", "", {"consistency_weight": "weight"}),
+    ("Weight of the consistency", "", ("consistency_weight",)),
     (
         "Pseudo labels: confidence",
         "%",
-        {
-            "pseudo_label_confidence": "mean confidence, training",
-            "mask_rate": "confident enough, training",
-            "pseudo_label_coverage": "confident enough, sample",
-        },
+        (
+            "pseudo_label_confidence",
+            "pseudo_label_mean_confidence",
+            "mask_rate",
+            "pseudo_label_coverage",
+        ),
     ),
     (
         "Pseudo labels: quality",
         "%",
-        {
-            "pseudo_label_accuracy": "right",
-            "pseudo_label_accuracy_covered": "right, of the confident ones",
-            "pseudo_label_marginal_gap": "classes off the labeled set's",
-        },
+        (
+            "pseudo_label_accuracy",
+            "pseudo_label_accuracy_covered",
+            "pseudo_label_marginal_gap",
+        ),
     ),
-    (
-        "Feedback's share of the teacher's gradient",
-        "",
-        {"feedback_share": "feedback"},
-    ),
+    ("Feedback", "", ("feedback_share",)),
     (
         "Learning rate",
         "",
-        {
-            "teacher_learning_rate": "teacher",
-            "student_learning_rate": "student",
-            "learning_rate": "network",
-        },
+        ("teacher_learning_rate", "student_learning_rate", "learning_rate"),
     ),
 )
 
@@ -80,9 +60,11 @@ class Panel(NamedTuple):
         unit: Of their values, or "".
         steps: What they are drawn over.
         series: Values by label, in the unit.
+        keys: By label, the key of the logs and column of metrics.csv.
+        things: By label, what gives a curve its colour.
 
     Example:
-    >>> Panel("Loss", "", [10], {"supervised": [2.0]}).title
+    >>> Panel("Loss", "", [10], {"supervised loss": [2.0]}).title
     'Loss'
     """
 
@@ -90,10 +72,14 @@ class Panel(NamedTuple):
     unit: str
     steps: Sequence[float]
     series: Mapping[str, Sequence[float]]
+    keys: Mapping[str, str] = {}
+    things: Mapping[str, str] = {}
 
 
 def panels(
-    metrics: Mapping[str, Sequence[float]], held_out: str = HELD_OUT
+    metrics: Mapping[str, Sequence[float]],
+    held_out: str = vocabulary.HELD_OUT,
+    evaluated: str = vocabulary.AVERAGED,
 ) -> list[Panel]:
     """Groups metrics; what is not there, or no number ever, is left out.
 
@@ -101,26 +87,36 @@ def panels(
         metrics: Values by name, one for each epoch; "step" is what they are
             over, or the number of the epoch.
         held_out: What the "val_" metrics were measured on.
+        evaluated: The network that they were measured of.
 
     Example:
     >>> found = panels({"step": [5, 9], "val_accuracy": [0.5, 0.75]})
     >>> found[0].series
-    {'averaged network, held-out data': array([50., 75.])}
+    {"averaged network's accuracy, held-out data": array([50., 75.])}
     """
     count = len(next(iter(metrics.values()), ()))
     steps = np.asarray(metrics.get("step", range(1, count + 1)))
     # The last one is always among them.
     kept = np.linspace(0, count - 1, min(count, _POINTS)).round().astype(int)
+    student = "student_loss" in metrics
     found = []
     for title, unit, names in _PANELS:
-        series = {}
-        for name, label in names.items():
+        panel = Panel(title, unit, steps[kept], {}, {}, {})
+        for name in names:
             values = np.asarray(metrics.get(name, ()), float)
-            if np.isfinite(values).any():
-                label = label.replace(HELD_OUT, held_out)
-                series[label] = values[kept] * (100 if unit == "%" else 1)
-        if series:
-            found.append(Panel(title, unit, steps[kept], series))
+            if not np.isfinite(values).any():
+                continue
+            label = vocabulary.metric_name(
+                name,
+                has_student=student,
+                evaluated=evaluated,
+                held_out=held_out,
+            )
+            panel.series[label] = values[kept] * (100 if unit == "%" else 1)
+            panel.keys[label] = name
+            panel.things[label] = vocabulary.metric(name, student).thing
+        if panel.series:
+            found.append(panel)
     return found
 
 

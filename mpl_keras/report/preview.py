@@ -87,7 +87,9 @@ def plot_views(
                 _draw(axis, image)
         size, own = shown[name].shape[1], images.shape[1]
         after = f", of images of {own}" if own != size else ""
-        figure.suptitle(f"{title}, {size} pixels{after}".removeprefix(", "))
+        words = f"{title}, {size} pixels{after}".removeprefix(", ")
+        most = figure.get_figwidth() - 0.2
+        figure.suptitle(canvas.text(words, most, 10, lines=2))
         figure.savefig(path, dpi=_DPI)
 
 

@@ -22,48 +22,39 @@ from mpl_keras.report import (
     model_card,
     outcome,
     panels,
+    vocabulary,
 )
 
 _DPI = 120
+_STRONG_VIEW = (
+    "one network learns from the labels, and to name the strong view of an "
+    "unlabeled {thing} as it names the weak one, "
+)
+_STUDENT = (
+    "a teacher labels the unlabeled {things}; a student learns from these "
+    "pseudo labels alone"
+)
+_UDA = (
+    "one network learns from the labels, and to answer alike for a weak and a "
+    "strong view of an unlabeled {thing}"
+)
+# What each method does, in words.
 _METHODS = {
-    "mpl": (
-        "Meta Pseudo Labels",
-        "a teacher labels the unlabeled {things}; a student learns from these "
-        "pseudo labels alone, and the teacher also from how well the student "
-        "then does on the labeled {things}",
-    ),
-    "uda": (
-        "UDA",
-        "one network learns from the labels, and to answer alike for a weak "
-        "and a strong view of an unlabeled {thing}",
-    ),
-    "fixmatch": (
-        "FixMatch",
-        "one network learns from the labels, and to name the strong view of an "
-        "unlabeled {thing} as it names the weak one, where it is confident",
-    ),
-    "flexmatch": (
-        "FlexMatch",
-        "one network learns from the labels, and to name the strong view of an "
-        "unlabeled {thing} as it names the weak one, where it is confident "
-        "enough for a class that is learned so well",
-    ),
-    "freematch": (
-        "FreeMatch",
-        "one network learns from the labels, and to name the strong view of an "
-        "unlabeled {thing} as it names the weak one, where it is more "
-        "confident than it is on the whole",
-    ),
-    "softmatch": (
-        "SoftMatch",
-        "one network learns from the labels, and to name the strong view of an "
-        "unlabeled {thing} as it names the weak one, the more the more "
-        "confident it is",
-    ),
-    "supervised": (
-        "Supervised training",
-        "one network learns from the labeled {things} alone, to compare with",
-    ),
+    "mpl": f"{_STUDENT}, and the teacher also from how well the student then "
+    "does on the labeled {things}",
+    "no_feedback": f"{_STUDENT}, and the teacher is not told how well the "
+    "student does",
+    "uda": _UDA,
+    "uda_aligned": f"{_UDA}, with answers that keep the shares of the classes "
+    "among the labels",
+    "fixmatch": f"{_STRONG_VIEW}where it is confident",
+    "flexmatch": f"{_STRONG_VIEW}where it is confident enough for a class that "
+    "is learned so well",
+    "freematch": f"{_STRONG_VIEW}where it is more confident than it is on the "
+    "whole",
+    "softmatch": f"{_STRONG_VIEW}the more the more confident it is",
+    "supervised": "one network learns from the labeled {things} alone, to "
+    "compare with",
 }
 
 
@@ -161,7 +152,8 @@ def write(
         writer.worth_labeling(candidates),
         chapters.settings(settings) if settings else None,
     ]
-    name, words = _METHODS[_method(model, settings)]
+    method = _method(model, settings)
+    name, words = vocabulary.METHODS[method].title, _METHODS[method]
     dataset = settings.get("dataset")
     if dataset and os.path.isdir(dataset):
         dataset = os.path.basename(os.path.abspath(dataset))
@@ -243,7 +235,8 @@ def plot_curves(
     metrics: Mapping[str, Sequence[float]],
     title: str,
     path: Any,
-    held_out: str = panels.HELD_OUT,
+    held_out: str = vocabulary.HELD_OUT,
+    evaluated: str = vocabulary.AVERAGED,
 ) -> None:
     """Draws accuracy, losses, pseudo labels and feedback through training.
 
@@ -255,6 +248,7 @@ def plot_curves(
         title: Above the picture.
         path: The PNG file to write.
         held_out: What the "val_" metrics were measured on.
+        evaluated: The network that they were measured of.
 
     Example:
     >>> plot_curves({"loss": [2.0, 1.0]}, "two epochs", "/dev/null")
@@ -263,9 +257,10 @@ def plot_curves(
     with figures.style(transparent=False):
         tiles = [
             figures.png(
-                figures.curves(p.steps, p.series, p.title, p.unit), dpi=_DPI
+                figures.curves(p.steps, p.series, p.title, p.unit, p.things),
+                dpi=_DPI,
             )
-            for p in panels.panels(metrics, held_out)
+            for p in panels.panels(metrics, held_out, evaluated)
         ]
         _save(path, _tiled(tiles, title))
 
@@ -274,7 +269,8 @@ def _tiled(tiles, title):
     """PNG files of one size as one, two beside each other."""
     columns = 1 if len(tiles) == 1 else 2
     above = canvas.figure(0.4, columns * canvas.WIDTH)
-    above.text(0.5, 0.4, canvas.text(title, 80), ha="center", fontsize=12)
+    title = canvas.text(title, columns * canvas.WIDTH - 0.2, 12)
+    above.text(0.5, 0.4, title, ha="center", fontsize=12)
     rows = [_pixels(figures.png(above, dpi=_DPI))]
     tiles = [_pixels(tile) for tile in tiles]
     if len(tiles) % columns:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from mpl_keras import evaluation, export, files, finetune, report
-from mpl_keras.report import model_card, outcome
+from mpl_keras.report import model_card, outcome, vocabulary
 from mpl_keras.runs import label_next
 
 FILE = "results.json"
@@ -83,7 +83,7 @@ def _networks(training, model):
     """Networks by what people call them: the name of a file, and itself."""
     *others, last = model.trained
     name = {"model": "network"}.get(last, last)
-    networks = {f"averaged {name}": (name, model.averaged)}
+    networks = {vocabulary.averaged_name(model): (name, model.averaged)}
     as_trained = f"{name}_as_trained", model.trained[last]
     networks[f"{name} as trained"] = as_trained
     for other in others:
@@ -245,9 +245,10 @@ def _pictures(training, model, known):
     outputs = {
         "curves.png": lambda path: report.plot_curves(
             metrics,
-            f"{settings.method}, seed {settings.seed}",
+            f"{report.method_name(settings.method)}, seed {settings.seed}",
             path,
             "validation images" if data.validation else "test images",
+            vocabulary.averaged_name(model),
         )
     }
     if data.test is not None:

@@ -26,6 +26,7 @@ from mpl_keras import (
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.checks.names import printable
+from mpl_keras.report import vocabulary
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.folder import RunFolder
@@ -372,8 +373,31 @@ class Training:
         for name, text in lines.items():
             if text:
                 self.say(f"{name:10} {text}")
-        if data.validation is None and data.test is not None:
-            self.say("val_...    is of the test images: choose nothing by it")
+        for line in self._shown():
+            self.say(line)
+
+    def _shown(self):
+        """What the numbers in the lines of the training are, in words."""
+        data, told = self.data, []
+        kind = "test" if data.validation is None else "validation"
+        shown = ["loss", "val_accuracy", "mask_rate", "feedback_share"]
+        if data.validation is None and data.test is None:
+            shown.remove("val_accuracy")
+        if self.model.method != "mpl" or self.model.feedback is None:
+            shown.remove("feedback_share")
+        if "mask_rate" not in self.model.objective.shown:
+            shown.remove("mask_rate")
+        for key in shown:
+            text = vocabulary.metric_name(
+                key,
+                has_student=self._two(),
+                evaluated=vocabulary.averaged_name(self.model),
+                held_out=f"{kind} images",
+            )
+            if key == "val_accuracy" and kind == "test":
+                text += ": choose nothing by it"
+            told.append(f"{'' if told else 'shown':10} {key:14} {text}")
+        return told
 
     def _devices(self):
         """What trains, in words."""

@@ -166,6 +166,35 @@ def test_numbers_over_the_training_s_step(runs):
     assert baseline[10] == pytest.approx(float(resumed.feedback.baseline))
 
 
+def test_numbers_are_told_in_words(runs):
+    """As the page of TensorBoard's server reads them."""
+    told = {
+        tag: runs[3].SummaryMetadata(tag).summary_description
+        for tag in ("loss/student_on_labeled", "held_out/accuracy")
+    }
+    assert told == {
+        "loss/student_on_labeled": "Student's loss on labeled batches (`loss`)",
+        "held_out/accuracy": "Averaged student's accuracy, held-out data "
+        "(`val_accuracy`)",
+    }
+
+
+def test_words_are_kept_by_the_fast_reader(tmp_path):
+    """It drops a description whose metadata name no class of data."""
+    with event_files.EventFile(str(tmp_path), 0) as file:
+        for step in (1, 2):
+            file.write(step, scalars={"a": 1.0, "b": 1.0}, told={"a": "words"})
+    (path,) = tmp_path.iterdir()
+    values = [
+        value
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+    told = [value.metadata.summary_description for value in values]
+    assert told == ["words", "", "", ""]
+    assert values[0].metadata.data_class == 1
+
+
 def test_a_resumed_run_goes_on_where_it_was(runs):
     """The first one had seen step 8 when it was killed, and was backed up at 7.
 

@@ -91,7 +91,7 @@ def test_the_table_is_of_the_rows(compared):
     cells = [cell.strip() for cell in supervised.split("|")[1:-1]]
     assert cells[:2] == [
         *(
-            "supervised, the labels alone",
+            "labels alone",
             f"{np.mean(values['supervised']):.2f}",
         )
     ]

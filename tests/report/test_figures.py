@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import image
+from matplotlib import image, text
 
 from mpl_keras.report import canvas, figures, mosaic
 
@@ -15,18 +15,19 @@ from mpl_keras.report import canvas, figures, mosaic
 ODD = ["$x^{$", "a $5 < b & c", "名前", "two\nlines", "a very long name it is"]
 
 
-def everything(names=ODD):
+def everything(names=ODD, title="$t$"):
     count = len(names)
     random = np.random.RandomState(0)
     probabilities = random.dirichlet(np.ones(count), 12)
     labels = random.randint(0, count, 12)
     pictures = random.randint(0, 255, (12, 8, 8, 1), "uint8")
-    yield figures.curves([1, 2], {"$a$": [1, np.nan], "b": [2, 3]}, "$t", "%")
-    yield figures.confusion(np.diag(np.arange(count)), names, "t")
-    yield figures.reliability(probabilities, labels, title="$t$")
-    yield figures.marginals({"a": probabilities[0]}, names, "t")
-    yield figures.views(pictures, pictures, probabilities, names, "t")
-    yield figures.images(pictures, [names[k] for k in labels], "t")
+    series = {"$a$": [1, np.nan], LONG[:46]: [2, 3]}
+    yield figures.curves([1, 2], series, title, "%")
+    yield figures.confusion(np.diag(np.arange(count)), names, title)
+    yield figures.reliability(probabilities, labels, title=title)
+    yield figures.marginals({"a": probabilities[0]}, names, title)
+    yield figures.views(pictures, pictures, probabilities, names, title)
+    yield figures.images(pictures, [names[k] for k in labels], title)
 
 
 def drawn(png):
@@ -41,7 +42,7 @@ def test_words_stay_words():
             words = "".join(element.itertext())
             for word in ("$x^{$", "a $5 < b & c", "名前", "two lines"):
                 assert word in words
-            assert "a very long na…" in words
+            assert "a very long" in words and "…" not in words
 
 
 def test_all_figures_on_a_dark_page():
@@ -162,3 +163,36 @@ def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
         figures.curves([1], {"a": [1]}, "t")
+
+
+LONG = "Of the averaged teacher, with 86.00 % of the test images named right"
+NAME = "a class WITH A NAME that no axis has the space for: number"
+
+
+@pytest.mark.parametrize("count", [2, 10, 30])
+def test_no_title_and_no_label_is_cut_off(count):
+    names = [f"{NAME} {k}" for k in range(count)]
+    with figures.style():
+        found = list(everything(names, LONG))
+        found.append(figures.points({LONG: [1, 2], "b": [2]}, LONG, LONG[:44]))
+        if count > 2:  # of the others the names of classes change nothing
+            found = [found[k] for k in (1, 3, 4)]
+        for number, figure in enumerate(found):
+            figure.draw_without_rendering()
+            width, height = figure.get_size_inches()
+            box = figure.get_tightbbox()
+            assert box.x0 > -0.01 and box.y0 > -0.01, (number, box)
+            assert box.x1 < width + 0.01, (number, box, width)
+            assert box.y1 < height + 0.01, (number, box, height)
+            texts = figure.findobj(text.Text)
+            said = [" ".join(one.get_text().split()) for one in texts]
+            assert any(words.startswith(LONG) for words in said), number
+
+
+def test_classes_with_the_same_beginning_have_two_names():
+    names = canvas.class_names([f"{NAME} {k}" for k in range(3)], 8)
+    assert len(set(names)) == 3 and names[2].endswith("ber 2")
+    assert all(canvas.length([name], 8) <= canvas.NAME for name in names)
+    assert canvas.text("word " * 30, 1.0, 8, lines=3).count("\n") == 2
+    assert canvas.text("x" * 99, 1.0, 8, lines=2)[-1] == "…"
+    assert canvas.text("", 1.0, 8, lines=2) == ""

@@ -151,7 +151,7 @@ def test_pictures_are_told_in_words(page):
     assert all(len(alt) > 20 and alt.endswith(".") for alt in alts)
     text = "\n".join(alts)
     assert "test images from 25 % to 75 %, at most 75 %." in text
-    assert "training 2, and no number at the end." in text
+    assert "training loss 2, and no number at the end." in text
     assert re.search("Confusion matrix of 4 classes: . of 16 test images", text)
     assert re.search("Test image .*, taken for .*, in truth .*", text)
     assert "Weak and strong view of unlabeled image" in text
@@ -211,7 +211,7 @@ def test_what_is_not_there_is_left_out(kind, tmp_path):
     assert "No labeled examples were held out" in page.text
     assert "Views" not in page.text and "mistakes" not in page.text
     assert ("Pseudo labels" in page.text) == (kind == "mpl")
-    assert "at step 1: training 0.5." in page.all("img")[0]["alt"]
+    assert "at step 1: training loss 0.5." in page.all("img")[0]["alt"]
 
 
 def test_a_thousand_classes_and_no_mistakes(tmp_path):
