@@ -81,6 +81,7 @@ def short(model, data, **options):
     return finetune.finetune(model, data, **options)
 
 
+@pytest.mark.slow_cases("make_uda")
 @pytest.mark.parametrize("make", [make_mpl, make_uda])
 def test_a_copy_of_the_average_learns_the_labels(make, data):
     model = train(make(), data)
@@ -99,6 +100,7 @@ def test_a_copy_of_the_average_learns_the_labels(make, data):
     assert not [v for v in finetuned.variables if id(v) in ours]
 
 
+@pytest.mark.slow_cases("make_uda")
 @pytest.mark.parametrize("make", [make_mpl, make_uda])
 def test_it_starts_from_the_average(make, data):
     model = train(make(), data)
@@ -134,6 +136,7 @@ def test_steps_against_plain_gradient_descent(data):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow_cases("None")
 @pytest.mark.parametrize("views", [None, "weak"])
 def test_one_seed_is_one_result(views, data):
     network = make_net(dropout=0.5)

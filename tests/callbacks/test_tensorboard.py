@@ -131,6 +131,7 @@ def runs(tmp_path_factory):
     return unwatched, history.history, resumed, read(folder / "watched")
 
 
+@pytest.mark.slow
 def test_watching_changes_no_bit(runs):
     unwatched, _, resumed, _ = runs
     for one, other in zip(

@@ -14,6 +14,7 @@ from mpl_keras.export.table_classifier import TableClassifier
 from mpl_keras.images import preprocessing, reading
 
 
+@pytest.mark.slow_cases("1", "256")
 @pytest.mark.parametrize("batch_size", [1, 7, 256])
 def test_every_file_gets_a_prediction(
     batch_size, classifier_file, picture_folder, bad_pictures

@@ -137,6 +137,7 @@ def test_a_saved_model_needs_neither_keras_nor_us(exported):
     assert answer["names"] == list("0123456789")
 
 
+@pytest.mark.slow
 def test_litert_and_onnx_need_no_tensorflow(exported):
     answer = run_alone(
         """

@@ -225,6 +225,7 @@ def test_hypergradient_is_the_exact_gradient(make_net, make_batch, seed):
     assert relative_error(got, bench.exact_soft()) <= 1e-8
 
 
+@pytest.mark.slow
 def test_hypergradient_of_embeddings_attention_and_recurrence():
     # Sparse gradients, softmax and loops within the student.
     layers = keras.layers

@@ -116,6 +116,7 @@ def two_updates(network, batches):
     return moved
 
 
+@pytest.mark.slow_cases("weak-LossDifferenceFeedback", "weak-None")
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("view", ["weak", "strong"])
 def test_teacher_moves_once_by_all_views_that_it_learns_through(feedback, view):
@@ -128,6 +129,7 @@ def test_teacher_moves_once_by_all_views_that_it_learns_through(feedback, view):
     assert_close(statistics(model.teacher), expected)
 
 
+@pytest.mark.slow_cases("False-LossDifferenceFeedback", "False-None")
 @pytest.mark.parametrize("feedback", FEEDBACKS)
 @pytest.mark.parametrize("eagerly", [False, True])
 def test_student_moves_once_by_the_weak_view_alone(feedback, eagerly):
@@ -217,6 +219,7 @@ def averaged_copy(network):
     return copy
 
 
+@pytest.mark.slow_cases("make_uda")
 @pytest.mark.parametrize(
     "make", [lambda: make_mpl(HypergradientFeedback), make_uda]
 )
@@ -240,6 +243,7 @@ def test_the_average_averages_statistics_as_weights(make):
     )
 
 
+@pytest.mark.slow_cases("make_uda")
 @pytest.mark.parametrize(
     "make", [lambda: make_mpl(HypergradientFeedback), make_uda]
 )
