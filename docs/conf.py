@@ -69,16 +69,10 @@ napoleon_custom_sections = [
 ]
 
 WITHOUT_THE_SITE = re.compile(r"^<!-- without the site -->\n.*\n\n?", re.M)
-# Pages that are listed where they are there.
-MORE = ("your_text", "other_data", "augmentations", "scikit_learn")
 
 
 def complete(app, docname, source):
-    """Puts the names of these pages into the index, and so on."""
-    there = [name for name in MORE if (DOCS / f"{name}.md").exists()]
-    if docname == "index":
-        source[0] = source[0].replace("(more pages)", "\n".join(there))
-    # What is for those who read the page without the site.
+    """Takes out what is for those who read a page without the site."""
     source[0] = WITHOUT_THE_SITE.sub("", source[0])
     source[0] = together(source[0])
 
