@@ -2,7 +2,7 @@
 #
 #   docker build -t registry.example.com/mpl_keras:0.1.0 .
 #
-# For processors alone, which makes it much smaller:
+# For CPUs alone, which makes it much smaller:
 #
 #   docker build --build-arg TENSORFLOW=tensorflow -t mpl_keras .
 #   docker run -v "$PWD:/data" mpl_keras train --dataset=/data/pictures \

@@ -108,7 +108,7 @@ if __name__ == "__main__":
     flags.DEFINE_integer("labels", 100, "Labeled images.", lower_bound=10)
     flags.DEFINE_integer("unlabeled", 8000, "Others.", lower_bound=1)
     flags.DEFINE_integer("steps", 2000, "Of each training.", lower_bound=10)
-    flags.DEFINE_integer("seconds", None, "Of a processor, for each.")
+    flags.DEFINE_integer("seconds", None, "Of CPU time, for each.")
     flags.DEFINE_bool("test", False, "Measure on the test images.")
     flags.DEFINE_string("kekmodel", None, "Folder of a clone of MPL-pytorch.")
     flags.DEFINE_string("output", "rivals.csv", "Table of the runs.")

@@ -1,4 +1,4 @@
-"""How a program starts: quietly, and fast on a processor."""
+"""How a program starts: quietly, and fast on a CPU."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ def quietly() -> None:
 
     They come from C++, some before any log level is read. They are shown if
     the import fails; later errors come as exceptions. oneDNN's operations,
-    which are faster on every processor, are switched on where nothing else is
+    which are faster on every CPU, are switched on where nothing else is
     set.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

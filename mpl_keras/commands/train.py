@@ -280,7 +280,7 @@ _device.choice(
 _device.integer(
     "virtual_devices",
     None,
-    "Split the processor into so many devices, to try several replicas",
+    "Split the CPU into so many devices, to try several replicas",
     least=1,
     shown="1",
 )

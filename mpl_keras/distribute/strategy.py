@@ -42,13 +42,13 @@ def make_strategy(
 
     Args:
         name: One of
-            "none": one device, the first GPU or the processor;
+            "none": one device, the first GPU or the CPU;
             "mirrored": all GPUs of this machine;
             "multi_worker": all processes that `TF_CONFIG` or Slurm names;
             "tpu": the TPU named by the variable `TPU_NAME`, or this machine's;
             "auto": several workers where the environment names several, else
             all GPUs where there are several, else one device.
-        virtual_devices: Splits the processor into so many devices, to try
+        virtual_devices: Splits the CPU into so many devices, to try
             several replicas where there are no GPUs.
 
     Raises:

@@ -44,7 +44,7 @@ def make(
 
     - `"small_cnn"`: two convolutions and a dense layer, for digits.
     - `"compact_cnn"`: two to five convolutions with BatchNorm, for pictures of
-      up to 64 pixels on a processor.
+      up to 64 pixels on a CPU.
     - `"wide_resnet_28_2"`: see `networks.wide_resnet`; any depth and width.
     - Any of `keras.applications`, as `"ResNet50"`, `"resnet50"` or
       `"efficientnet_v2_b0"`: its convolutions, global average pooling, and a

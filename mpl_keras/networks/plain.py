@@ -1,4 +1,4 @@
-"""Plain convolutional networks, which a processor trains in minutes."""
+"""Plain convolutional networks, which a CPU trains in minutes."""
 
 import keras
 

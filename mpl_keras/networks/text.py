@@ -1,4 +1,4 @@
-"""A network for texts, which a processor trains in a minute."""
+"""A network for texts, which a CPU trains in a minute."""
 
 from typing import Any
 

@@ -69,14 +69,14 @@ _FASHION = _Row(
     "fashion_mnist",
     {},
     "network, views, rates and steps that were searched on Fashion-MNIST with "
-    "ten labels of each class; a processor takes minutes",
+    "ten labels of each class; a CPU takes minutes",
 )
 _LIGHT = _Row(
     64,
     "fashion_mnist",
     {"views": "svhn"},
     "network, rates and steps that were searched on Fashion-MNIST, because a "
-    "Wide ResNet takes a processor days; views of photographs, without flips",
+    "Wide ResNet takes a CPU days; views of photographs, without flips",
 )
 _PHOTOGRAPHS = _Row(
     64,
@@ -96,7 +96,7 @@ _LARGE_LIGHT = _Row(
     None,
     "imagenet_10_percent",
     _LARGE.changes | _PROCESSOR | _MOBILE,
-    "MobileNetV2 and few small steps, because a ResNet-50 takes a processor "
+    "MobileNetV2 and few small steps, because a ResNet-50 takes a CPU "
     "weeks; not searched: --weights of a pretrained network help most",
 )
 _WITH_GPU = _DIGITS, _FASHION, _PHOTOGRAPHS, _LARGE

@@ -65,7 +65,7 @@ class Settings:
         download: Whether to download and prepare the data set if need be.
         backup_every: Steps between backups; None is those between evaluations.
         strategy: Devices to train on, see `distribute.make_strategy`.
-        virtual_devices: Into so many devices the processor is split, or None.
+        virtual_devices: Into so many devices the CPU is split, or None.
         steps_per_execution: Steps between which nothing looks at the device.
         jit_compile: Whether to compile with XLA; None is as Keras decides.
         deterministic: Whether a GPU gives the same bits each time.
