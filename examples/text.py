@@ -77,13 +77,15 @@ def docstrings(module):
 def make_network(data):
     """A weighted sum of embeddings; any Keras model of token ids will do."""
     weights = data.statistics.word_weights
+    # All texts tell which words are alike, also those without a label.
+    width = min(64, len(data.unlabeled), data.vocabulary_size)
+    vectors = datasets.word_vectors(data.unlabeled, weights, width=width)
     return networks.word_average(
         data.max_length,
         data.vocabulary_size,
         data.num_classes,
         word_weights=weights,
-        # All texts tell which words are alike, also those without a label.
-        word_vectors=datasets.word_vectors(data.unlabeled, weights, width=64),
+        word_vectors=vectors,
     )
 
 
