@@ -196,7 +196,7 @@ RECIPE = {
         "by --steps",
         "hard_targets": "Targets are the likeliest class, as in FixMatch",
         "distribution_alignment": "Class shares to which its targets are "
-        "aligned: uniform, labeled, labeled_predictions or learned",
+        "aligned: uniform, labeled, labeled_predictions, learned or none",
     },
     "Feedback": {
         "feedback": f"Form of the feedback: {', '.join(recipes.FEEDBACKS)} "

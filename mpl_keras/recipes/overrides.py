@@ -27,7 +27,8 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
 
     Args:
         recipe: Where to begin.
-        **changes: Fields of the recipe; None is no change.
+        **changes: Fields of the recipe; None is no change. The word "none" as
+            `distribution_alignment` takes a recipe's alignment away.
 
     Raises:
         ValueError: A field is unknown or out of range.
@@ -40,6 +41,8 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
     """
     check_recipe(recipe)
     changes = {k: v for k, v in changes.items() if v is not None}
+    if changes.get("distribution_alignment") == "none":
+        changes["distribution_alignment"] = None
     known = {field.name for field in dataclasses.fields(recipe)}
     if set(changes) - known:
         raise ValueError(

@@ -280,3 +280,13 @@ def test_another_seed_gives_other_networks():
     assert not np.array_equal(
         one.teacher.get_weights()[0], other.teacher.get_weights()[0]
     )
+
+
+def test_a_recipes_alignment_is_taken_away_by_a_word():
+    """None is no change, as for each setting."""
+    fashion = recipes.get("fashion_mnist")
+    for value, found in ((None, "labeled"), ("none", None)):
+        adapted = recipes.adapt(fashion, distribution_alignment=value)
+        assert adapted.distribution_alignment == found
+    loss = recipes.loss_arguments(adapted)["consistency"]
+    assert loss.distribution_alignment is None
