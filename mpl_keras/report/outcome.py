@@ -31,7 +31,7 @@ def sentences(
     """
     found = [right(measured, class_names, things)]
     if baseline:
-        found.append(gained(baseline, things))
+        found.append(gained(baseline, things, measured))
     if measured is not None:
         found.append(weakest(measured, class_names))
     return found
@@ -77,12 +77,18 @@ def right(
     return text
 
 
-def gained(baseline: Mapping[str, Any], things: str = "images") -> str:
+def gained(
+    baseline: Mapping[str, Any],
+    things: str = "images",
+    measured: confusion.Measured | None = None,
+) -> str:
     """Whether the unlabeled examples helped, in a sentence or two.
 
     Args:
         baseline: As of `report.write`.
         things: What the examples are called.
+        measured: What `evaluation.measure` returns. A network with one answer
+            to all has not learned, and says nothing about its examples.
 
     Example:
     >>> found = {"accuracy": 73.0, "gain": 5.0, "interval": [3.0, 7.0]}
@@ -92,6 +98,14 @@ def gained(baseline: Mapping[str, Any], things: str = "images") -> str:
     low, high = baseline["interval"]
     gain, alone = baseline["gain"], baseline["accuracy"]
     end = f"trained on the labels alone, names {alone:.2f} % right."
+    if measured is not None:
+        counts = next(iter(measured.counts.values()))
+        if confusion.sole_answer(counts) is not None:
+            return (
+                "The network has not learned, so that nothing is known of what "
+                f"the unlabeled {things} bring: the same network, {end} More "
+                "steps may help."
+            )
     if low > 0:
         return (
             f"The unlabeled {things} brought {gain:.2f} points ({low:.1f} to "

@@ -168,7 +168,8 @@ def _compare(training, measured):
 def _tell_more(training, known):
     """Says what the unlabeled images brought, and which classes are weak."""
     if BASELINE in known:
-        training.say(outcome.gained(known[BASELINE]))
+        measured = known["measured"]
+        training.say(outcome.gained(known[BASELINE], measured=measured))
     elif training.settings.method != "supervised":
         training.say(
             "what the unlabeled images brought is not measured: --baseline "

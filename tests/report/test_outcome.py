@@ -44,3 +44,13 @@ def test_only_what_is_known_is_said():
     assert len(outcome.sentences(measured, None, names)) == 2
     baseline = {"accuracy": 70.0, "gain": 2.0, "interval": [1.0, 3.0]}
     assert len(outcome.sentences(measured, baseline, names)) == 3
+
+
+def test_a_network_that_has_not_learned_says_nothing_about_the_images():
+    """A short trial ended with "the unlabeled images did harm"."""
+    counts = {"net": np.array([[5, 0], [5, 0]])}
+    measured = Measured("test", counts, None, None)
+    baseline = {"accuracy": 70.0, "gain": -20.0, "interval": [-30.0, -10.0]}
+    text = " ".join(outcome.sentences(measured, baseline, ["a", "b"]))
+    assert "did harm" not in text
+    assert "has not learned" in text and "70.00 %" in text
