@@ -371,5 +371,5 @@ def _resume_hint(training):
     """From which step --resume would go on."""
     known = training.backups()
     if not known:
-        return "There is no backup: --resume would begin anew."
+        return "There is no backup yet: --resume starts from the beginning."
     return f"--resume goes on after step {known[-1][0]:,}."
