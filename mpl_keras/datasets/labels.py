@@ -47,7 +47,8 @@ def known_rows(
         The labels without the unknown ones, and a boolean for each row.
 
     Raises:
-        ArgumentError: -1 or NaN has become a text among texts.
+        ArgumentError: -1 or NaN has become a text among texts, or a text is
+            empty.
 
     Example:
     >>> known_rows(as_array(["cat", None, "dog", -1]))
@@ -124,7 +125,13 @@ def _is_sign(value) -> bool:
 
 
 def _check_no_sign_as_text(values, argument):
-    """Raises where -1 or NaN has become a text like the classes."""
+    """Raises where a sign, or nothing at all, is a text like the classes."""
+    if any(not str(value).strip() for value in values.flat):
+        raise ArgumentError(
+            argument,
+            "have a name in each label, and None where it is not known",
+            "an empty text",
+        )
     found = [sign for sign in _SIGNS_AS_TEXT if sign in values]
     if found:
         raise ArgumentError(

@@ -109,6 +109,10 @@ def test_names_in_an_order_of_their_own():
             "`x_unlabeled` must have .*float32.*float64",
         ),
         ({"y_labeled": [None] * 6}, "`num_classes`|`y_labeled`"),
+        (
+            {"y_labeled": ["a", "b", " "] * 2},
+            "`y_labeled` must have a name in each label, and None .*empty text",
+        ),
     ],
 )
 def test_what_is_said(arguments, message):
