@@ -138,11 +138,20 @@ def refuse_views(x: Any, argument: str = "x") -> None:
         )
 
 
+def is_loader(data: Any) -> bool:
+    """Whether it is a `DataLoader` of torch, which need not be there.
+
+    Example:
+    >>> is_loader(np.zeros((4, 2)))
+    False
+    """
+    return hasattr(data, "batch_sampler") and hasattr(data, "dataset")
+
+
 def _is_read(x):
     """Whether it is a dataset of HuggingFace or torch; none of its batches."""
     kinds = {kind.__module__.split(".")[0] for kind in type(x).__mro__}
-    loads = hasattr(x, "batch_sampler")
-    return bool(kinds & {"datasets", "torch"}) and not loads
+    return bool(kinds & {"datasets", "torch"}) and not is_loader(x)
 
 
 def check_labeled(data: Any, argument: str) -> None:

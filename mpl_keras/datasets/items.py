@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import batches
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import sources
 
@@ -118,7 +119,7 @@ class Items(sources.Source):
 
 def _check_readable(items):
     """Raises for what has no number of items, or reads none by number."""
-    if hasattr(items, "batch_sampler") and hasattr(items, "dataset"):
+    if batches.is_loader(items):
         raise ArgumentError(
             "items",
             "be read by number; a torch DataLoader has its dataset: "

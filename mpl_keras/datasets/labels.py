@@ -66,7 +66,7 @@ def known_rows(
     if y.dtype == object and not are_texts(values):
         values = np.array(values.tolist())
     if are_texts(values):
-        _check_no_sign_as_text(values, argument)
+        _check_texts(values, argument)
     return values, known
 
 
@@ -124,7 +124,7 @@ def _is_sign(value) -> bool:
         return type(value).__name__ == "NAType"
 
 
-def _check_no_sign_as_text(values, argument):
+def _check_texts(values, argument):
     """Raises where a sign, or nothing at all, is a text like the classes."""
     if any(not str(value).strip() for value in values.flat):
         raise ArgumentError(

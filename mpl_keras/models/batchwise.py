@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mpl_keras.checks import batches
 from mpl_keras.checks.arguments import ArgumentError
 
 
@@ -48,23 +49,13 @@ def peek(data: Any, argument: str) -> tuple[tuple | None, Any]:
         empty = data.num_batches == 0
         first = None if empty else data[0]
         _check_first(first, empty, argument, type(data).__name__)
-    elif is_loader(data):
+    elif batches.is_loader(data):
         first = next(iter(data), None)
         _check_first(first, first is None, argument, type(data).__name__)
     else:
         return None, data
     first = tuple(first) if isinstance(first, (tuple, list)) else (first,)
     return keras.tree.map_structure(_array, first), data
-
-
-def is_loader(data: Any) -> bool:
-    """Whether it is a `DataLoader` of torch, which need not be there.
-
-    Example:
-    >>> is_loader(np.zeros((4, 2)))
-    False
-    """
-    return hasattr(data, "batch_sampler") and hasattr(data, "dataset")
 
 
 def _array(leaf):

@@ -75,9 +75,8 @@ def _check_layers(network, argument):
                 "(`stateful=True`): batches are drawn at random",
                 f"{network.name!r} with {called}",
             )
-        known = isinstance(
-            layer, carrying.LOOKUPS
-        )  # carried with the vocabulary
+        # What a lookup holds is carried with its vocabulary.
+        known = isinstance(layer, carrying.LOOKUPS)
         if not known and any(
             isinstance(value, tf.Variable) for value in _held(layer)
         ):
