@@ -19,7 +19,8 @@ test: .venv/installed
 	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder
 
 test-all: .venv/installed
-	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder -m ""
+	$(RUN) -m pytest -n 3 --dist=loadfile --no-loadscope-reorder -m "" \
+		--optimize-graphs
 
 # The documentation, in docs/_build/html: every page, and every line of code in
 # them and in the notebooks is run as it stands. Needs no network, once it has

@@ -1,5 +1,6 @@
 """What every test starts from: quiet logs, one seed, float32."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -12,12 +13,36 @@ import keras  # noqa: E402  (the log level is read at import)
 import numpy as np  # noqa: E402
 import PIL.Image  # noqa: E402
 import pytest  # noqa: E402
+import seeds  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--optimize-graphs",
+        action="store_true",
+        help="let TensorFlow optimize the graphs of the tests, as it does "
+        "for users; they take a quarter longer",
+    )
+
+
+def pytest_configure(config):
+    """What makes tests faster that trace many small graphs."""
+    keras.utils.set_random_seed(0)
+    # `make test-all` optimizes them, and so do the tests of the commands.
+    if not config.getoption("--optimize-graphs"):
+        tf.config.optimizer.set_experimental_options(
+            {"disable_meta_optimizer": True}
+        )
+    # Tracing makes many objects, and few of them are garbage.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)
 def fresh_start():
     """The same random numbers for each test, and Keras's default dtypes."""
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     yield
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
@@ -49,7 +74,7 @@ def classifier_file(tmp_path_factory, picture_data):
     """An exported classifier of 12 x 12 images in colour."""
     from mpl_keras.export import write
 
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     layers = [keras.Input((12, 12, 3)), keras.layers.Flatten()]
     net = keras.Sequential([*layers, keras.layers.Dense(3)])
     path = tmp_path_factory.mktemp("model") / "net.keras"

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 import scripts
+import seeds
 import tensorflow as tf
 
 import mpl_keras
@@ -33,7 +34,7 @@ def make_net(seed):
 
 
 def make_model(rate=0.1, momentum=0.9, k=1, **arguments):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     form = feedback.LossDifferenceFeedback(0.5, normalization="std")
     arguments = {
         "consistency": mpl_keras.losses.ConsistencyLoss(

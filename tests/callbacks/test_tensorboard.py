@@ -5,6 +5,7 @@ import os
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 from tensorboard.backend.event_processing import event_accumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
@@ -50,7 +51,7 @@ def network():
 
 
 def pseudo_labels():
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = MetaPseudoLabels(
         teacher=network(),
         student=network(),
@@ -246,7 +247,7 @@ def test_hyperparameters(runs):
 
 @pytest.mark.slow
 def test_a_single_network(tmp_path):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = UDA(network())
     model.compile(keras.optimizers.SGD(0.5))
     watch = tensorboard.TensorBoard(tmp_path, data=images())

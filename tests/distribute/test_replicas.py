@@ -44,7 +44,7 @@ def make_optimizer():
     )
 
 def make_model(form, **options):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = mpl_keras.MetaPseudoLabels(
         make_net(),
         make_net(),
@@ -326,7 +326,7 @@ TRAININGS = RULES + SAME.replace(
     """
 def train(options, scope, **more):
     with scope:
-        keras.utils.set_random_seed(0)
+        seeds.set_random_seed(0)
         model = mpl_keras.UDA(
             make_net(), consistency=ConsistencyLoss(0.7, **options)
         )
@@ -401,6 +401,7 @@ DETERMINISM = """
 import keras
 import numpy as np
 import tensorflow as tf
+import seeds
 tf.config.experimental.enable_op_determinism()
 from mpl_keras import augment, datasets, pipeline, recipes
 

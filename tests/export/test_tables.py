@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import seeds
 import tensorflow as tf
 from sklearn import datasets as sklearn_datasets
 
@@ -42,7 +43,7 @@ NEW = FRAME.drop(columns="target").iloc[::3][:50]
 
 
 def make_net(data):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     width = len(data.encoder.feature_names)
     layers = keras.layers
     return keras.Sequential(

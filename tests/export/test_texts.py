@@ -11,6 +11,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import datasets, export, networks
@@ -33,7 +34,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def net(data):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     net = networks.word_average(7, data.vocabulary_size, 2)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(keras.optimizers.Adam(0.05), loss)

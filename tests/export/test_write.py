@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+import seeds
 import tensorflow as tf
 
 import mpl_keras
@@ -50,7 +51,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     net = make_net()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     net.compile(keras.optimizers.Adam(0.01), loss)
@@ -237,7 +238,7 @@ def test_preprocessing_is_the_trainings(tmp_path):
     data = datasets.from_folder(folder, image_size=70)
     assert data.preprocessing.image_size == (70, 70)
     assert data.preprocessing.canvas_size == (80, 80)
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     net = make_net((70, 70, 3), 2)
     path = tmp_path / "model"
     write.write_classifier(net, path, data)

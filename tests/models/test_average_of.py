@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import MetaPseudoLabels
@@ -13,7 +14,7 @@ Y = np.arange(12) % 3
 
 
 def make_net(seed):
-    keras.utils.set_random_seed(seed)
+    seeds.set_random_seed(seed)
     return keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
 
 

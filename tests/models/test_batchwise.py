@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA
@@ -16,7 +17,7 @@ VIEWS = {"labeled": X, "weak": X, "strong": X}
 
 @pytest.fixture(scope="module")
 def model():
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     layers = [keras.Input((6,)), keras.layers.Dense(3)]
     model = UDA(keras.Sequential(layers), consistency=None)
     model.compile("sgd", metrics=["accuracy"], run_eagerly=True)

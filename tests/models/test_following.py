@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels
@@ -16,7 +17,7 @@ VIEWS = {"labeled": X, "weak": X, "strong": X}
 
 
 def make_net(seed=0):
-    keras.utils.set_random_seed(seed)
+    seeds.set_random_seed(seed)
     return keras.Sequential(
         [keras.Input((6,)), keras.layers.Dense(8), keras.layers.Dense(3)]
     )

@@ -12,6 +12,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import MetaPseudoLabels
@@ -91,7 +92,7 @@ class Bench:
     """One state of two networks, from which single steps are tried."""
 
     def __init__(self, make_net, batch, seed, **options):
-        keras.utils.set_random_seed(seed)
+        seeds.set_random_seed(seed)
         self.teacher, self.student = make_net(), make_net()
         self.batch = batch
         self.options = {"consistency": None, **options}

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels, feedback
@@ -71,7 +72,7 @@ def make_batch(seed):
 
 
 def make_uda(name, **options):
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     model = UDA(make_net(), consistency=ConsistencyLoss(0.7, **OPTIONS[name]))
     model.compile(keras.optimizers.SGD(0.2), run_eagerly=True, **options)
     return model
@@ -243,7 +244,7 @@ def test_a_bad_step_leaves_the_running_means_as_they_were():
 
 
 def test_a_teacher_has_them_too():
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     model = MetaPseudoLabels(
         make_net(),
         make_net(),

@@ -7,6 +7,7 @@ import numpy as np
 import pandas
 import pytest
 import scripts
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels, feedback, losses, schedules
@@ -42,7 +43,7 @@ def batches(y=Y, steps=2, bad=False, weight=None):
 @pytest.fixture(scope="module")
 def model():
     """One that is compiled and traced once."""
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     return make_model()
 
 

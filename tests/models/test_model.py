@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels
@@ -48,7 +49,7 @@ def data():
 
 
 def make_model(kind="mpl", rate=0.05, **options):
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     if kind == "uda":
         model = UDA(make_net())
         model.compile(keras.optimizers.SGD(rate), metrics=["accuracy"])
@@ -221,7 +222,7 @@ def test_reduce_on_plateau_acts_on_the_student(data):
 def test_steps_per_execution_changes_nothing(form, data):
     weights = []
     for steps in (1, 5):
-        keras.utils.set_random_seed(0)
+        seeds.set_random_seed(0)
         model = MetaPseudoLabels(make_net(), make_net(), feedback=form())
         model.compile("sgd", "sgd", steps_per_execution=steps)
         model.fit(batches(data, 10), epochs=2, verbose=0)

@@ -29,6 +29,7 @@ if REPLICAS > 1:
     scope = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope
 import keras
 import numpy as np
+import seeds
 import mpl_keras
 from mpl_keras import feedback
 from mpl_keras.distribute import state as model_state
@@ -46,7 +47,7 @@ def net(seed):
     ])
 
 with scope():
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = mpl_keras.MetaPseudoLabels(
         net(1), net(2), feedback=feedback.LossDifferenceFeedback(0.5)
     )

@@ -7,6 +7,7 @@ import textwrap
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels, schedules
@@ -54,7 +55,7 @@ def make_optimizer(wait=0):
 
 
 def make_model(form=LossDifferenceFeedback, **options):
-    keras.utils.set_random_seed(2)
+    seeds.set_random_seed(2)
     model = MetaPseudoLabels(
         make_net(),
         make_net(),
@@ -75,7 +76,7 @@ def make_model(form=LossDifferenceFeedback, **options):
 
 
 def make_uda():
-    keras.utils.set_random_seed(2)
+    seeds.set_random_seed(2)
     model = UDA(make_net(), consistency_weight=schedules.LinearRamp(2.0, 9))
     model.compile(make_optimizer(), metrics=["accuracy"])
     return model
@@ -126,7 +127,7 @@ def test_a_saved_model_goes_on_bit_for_bit(make, tmp_path):
     train(model, 0, 5)
     model.save(tmp_path / "model.keras")
     before = state(model)
-    keras.utils.set_random_seed(99)
+    seeds.set_random_seed(99)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert_same(state(loaded), before)
     train(loaded, 5, 8)

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels, schedules
@@ -53,7 +54,7 @@ def make_batch(seed=0, labeled=6, unlabeled=8):
 
 
 def make_model(feedback, student_rate=0.1, **options):
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     options.setdefault("consistency", ConsistencyLoss(0.7, 0.3))
     model = MetaPseudoLabels(
         make_net(), make_net(), feedback=feedback, **options
@@ -227,7 +228,7 @@ def test_labels_that_train_the_student_are_those_credited():
     for view in ("weak", "strong"):
         made.clear()
         used.clear()
-        keras.utils.set_random_seed(0)
+        seeds.set_random_seed(0)
         teacher = make_net(0.0)
         model = Model(
             teacher, make_net(), feedback=Spy(), pseudo_label_view=view
@@ -283,7 +284,7 @@ def test_meta_batch_of_its_own():
     meta_y = np.array([0, 1, 2, 0])
 
     def step(views, y):
-        keras.utils.set_random_seed(1)
+        seeds.set_random_seed(1)
         plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
         model = MetaPseudoLabels(
             plain,
@@ -339,7 +340,7 @@ def test_class_weight_is_honoured(make):
         if make == "mpl":
             model = make_model(None)
         else:
-            keras.utils.set_random_seed(1)
+            seeds.set_random_seed(1)
             model = UDA(make_net())
             model.compile("sgd")
         logs = model.train_on_batch(views, y, return_dict=True, **kwargs)
@@ -374,7 +375,7 @@ def test_regularizers_and_frozen_layers():
             ]
         )
 
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = MetaPseudoLabels(
         net(), net(), consistency=None, feedback=HypergradientFeedback(0.0)
     )
@@ -488,7 +489,7 @@ def test_consistency_weight_ramps_with_the_models_step():
 
 
 def test_uda_is_mpls_teacher_without_a_student():
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     uda = UDA(make_net(), consistency=ConsistencyLoss(0.7, 0.3))
     uda.compile(keras.optimizers.SGD(0.1, momentum=0.9))
     model = make_model(None)
@@ -501,7 +502,7 @@ def test_uda_is_mpls_teacher_without_a_student():
 
 def without_chance(form, **options):
     """The same model each time, which draws no random numbers."""
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     model = MetaPseudoLabels(
         make_net(0.0),
         make_net(0.0),
@@ -584,7 +585,7 @@ def test_a_changing_loss_scale_does_not_reach_the_feedback():
     def share(policy, wrap):
         keras.config.set_dtype_policy(policy)
         try:
-            keras.utils.set_random_seed(1)
+            seeds.set_random_seed(1)
             model = MetaPseudoLabels(
                 make_net(0.0),
                 make_net(0.0),

@@ -5,6 +5,7 @@ from unittest import mock
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import MetaPseudoLabels
@@ -173,7 +174,7 @@ def double_backprop(model, views, y):
 )
 @pytest.mark.parametrize("name", [n for n in OPTIMIZERS if n != "amsgrad"])
 def test_hypergradient_through_train_on_batch(name, clip):
-    keras.utils.set_random_seed(1)
+    seeds.set_random_seed(1)
     rng = np.random.default_rng(1)
     feedback = HypergradientFeedback(weight=0.0, normalization=None)
     model = MetaPseudoLabels(

@@ -5,6 +5,7 @@ import contextlib
 import keras
 import numpy as np
 import pytest
+import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels
@@ -369,7 +370,7 @@ def image_net(**options):
 
 def trained(form, **options):
     """A model of images after three steps."""
-    keras.utils.set_random_seed(0)
+    seeds.set_random_seed(0)
     model = MetaPseudoLabels(
         image_net(**options),
         image_net(**options),
