@@ -3,6 +3,7 @@
 import keras
 import pytest
 import scripts
+import tensorflow as tf
 
 # Logical devices can only be made before TensorFlow starts.
 SETUP = """
@@ -44,7 +45,7 @@ def make_optimizer():
     )
 
 def make_model(form, **options):
-    seeds.set_random_seed(0)
+    keras.utils.set_random_seed(0)
     model = mpl_keras.MetaPseudoLabels(
         make_net(),
         make_net(),
@@ -196,6 +197,11 @@ if kept != again or kept != [[0.0, 1.0], [1.0, 1.0]]:
 
 
 def python(code, tmp_path):
+    options = tf.config.optimizer.get_experimental_options()
+    code = f"""
+import tensorflow as tf
+tf.config.optimizer.set_experimental_options({options})
+{code}"""
     result = scripts.run_code(code, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr[-3000:]
 
@@ -326,7 +332,7 @@ TRAININGS = RULES + SAME.replace(
     """
 def train(options, scope, **more):
     with scope:
-        seeds.set_random_seed(0)
+        keras.utils.set_random_seed(0)
         model = mpl_keras.UDA(
             make_net(), consistency=ConsistencyLoss(0.7, **options)
         )
@@ -401,7 +407,6 @@ DETERMINISM = """
 import keras
 import numpy as np
 import tensorflow as tf
-import seeds
 tf.config.experimental.enable_op_determinism()
 from mpl_keras import augment, datasets, pipeline, recipes
 
