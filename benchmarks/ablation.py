@@ -161,6 +161,11 @@ METHODS |= {
         ("class_mean", "class mean alone", {"control": "class_mean"}),
         ("no_class_mean", "class mean removed", {"control": "no_class_mean"}),
         ("noise", "noise of its size", {"control": "noise"}),
+        (
+            "class_biases",
+            "and class biases that the reaction moves",
+            {"control": "class_biases"},
+        ),
     )
 }
 
@@ -204,6 +209,56 @@ class Controlled(feedback.HypergradientFeedback):
         weight = tf.cast(self.weight, noise.dtype)
         moves = tf.cast(reaction.active, noise.dtype)
         return moves * weight * noise / size, h
+
+
+class ClassBiases(feedback.HypergradientFeedback):
+    """The hypergradient, which moves one bias for each class as well.
+
+    The bias is added to the logits of pseudo labels and of the consistency's
+    targets. It descends the derivative of the student's labeled loss, divided
+    by its running root mean square.
+    """
+
+    def __init__(self, weight, num_classes, rate=0.03, momentum=0.99):
+        super().__init__(weight)
+        self.rate, self.momentum = rate, momentum
+        self.bias = self.add_weight((num_classes,), "zeros", trainable=False)
+        self.square = self.add_weight((), "zeros", trainable=False)
+        self.moves = self.add_weight((), "zeros", trainable=False)
+
+    def coefficients(self, reaction):
+        """As the base class's, by the labels that the biases changed."""
+        labels, plain = reaction.pseudo_labels, reaction.probabilities
+        reaction = dataclasses.replace(reaction, probabilities=labels)
+        slope, h = super().coefficients(reaction)
+        wanted = tf.reduce_mean(labels * slope, axis=0)
+        active = tf.cast(reaction.active, wanted.dtype)
+        self.moves.assign_add(active)
+        share = active * (1.0 - self.momentum)
+        self.square.assign_add(
+            share * (tf.reduce_mean(wanted**2) - self.square)
+        )
+        seen = 1.0 - self.momentum**self.moves
+        size = tf.sqrt(tf.math.divide_no_nan(self.square.value, seen))
+        step = tf.math.divide_no_nan(wanted, size)
+        self.bias.assign_sub(active * self.rate * step)
+        # The loss takes the teacher's own probabilities; its gradient is that
+        # of the changed ones.
+        return slope * labels / plain, h
+
+
+class WithClassBiases(mpl_keras.MetaPseudoLabels):
+    """Labels with the biases of its feedback, a `ClassBiases`."""
+
+    def __init__(self, *networks_of_it, **options):
+        super().__init__(*networks_of_it, **options)
+        self.objective._alignment = lambda weak, *_: tf.stop_gradient(
+            weak + self.feedback.bias
+        )
+
+    def make_pseudo_labels(self, logits):
+        """As the base class's, of other logits."""
+        return super().make_pseudo_labels(logits + self.feedback.bias)
 
 
 # What is trained on.
@@ -472,13 +527,16 @@ def make_model(setting, method, found, steps, seed):
         model.compile(optimizer, steps_per_execution=50)
         return model
     form, number = method.feedback, (method.number or 0.0) * setting.scale
-    if method.control:
+    kind = mpl_keras.MetaPseudoLabels
+    if method.control == "class_biases":
+        kind, form = WithClassBiases, ClassBiases(number, found.num_classes)
+    elif method.control:
         form = Controlled(number, method.control)
     elif form is feedback.LossDifferenceFeedback:
         form = form(number, normalization="std")
     elif form is not None:
         form = form(number)
-    model = mpl_keras.MetaPseudoLabels(
+    model = kind(
         teacher,
         student,
         feedback=form,
