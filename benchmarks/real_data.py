@@ -115,6 +115,6 @@ def table(folder, name, per_class, seed, aside=0.0):
         x[train],
         test=(x[tested], y[tested]),
         num_classes=int(y.max()) + 1,
-        views=augment.jitter_views(weak=0.1, strong=1.0),
+        views=augment.jitter_views(weak=0.1, strong=0.5),  # the estimators'
         labeled_in_unlabeled=False,
     )
