@@ -59,14 +59,16 @@ def curves(
     axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
-        few = np.isfinite(values).sum() < 3
         axis.plot(
             steps,
             values,
             label=canvas.text(label, 3.2, 8),
-            marker="o" if few else None,
+            marker="o",
+            markevery=_marked(values),
             color=canvas.color((things or {}).get(label)),
         )
+    if len(steps) == 1:
+        _show_values(axis, steps[0], series)
     axis.set(
         title=canvas.text(title, canvas.WIDTH - 0.8, 10, lines=2),
         xlabel="step",
@@ -77,6 +79,33 @@ def curves(
     if series:  # below, where it hides no curve
         figure.legend(loc="outside lower center", handlelength=1.2)
     return figure
+
+
+def _marked(values):
+    """Numbers of the values that a line would not show, or hardly."""
+    finite = np.isfinite(values)
+    if finite.sum() < 3:
+        return np.flatnonzero(finite)
+    beside = np.pad(finite, 1)
+    return np.flatnonzero(finite & ~beside[:-2] & ~beside[2:])
+
+
+def _show_values(axis, step, series):
+    """Writes numbers beside points, for there is no curve to read them off."""
+    axis.set_xlim(step - 1, step + 1)
+    axis.set_xticks([step], [f"{step:,}"])
+    axis.margins(y=0.2)
+    for values in series.values():
+        value = float(values[0])
+        if np.isfinite(value):
+            axis.annotate(
+                f"{value:.3g}",
+                (step, value),
+                xytext=(8, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+            )
 
 
 def points(
