@@ -111,8 +111,8 @@ class Progress(keras.callbacks.Callback):
             print(
                 "note: after half of the steps what is evaluated is no better "
                 f"than chance, val_accuracy {logs['val_accuracy']:.3f} for "
-                f"{self.model.num_classes} classes. A lower learning rate or "
-                "more labels may help.",
+                f"{self.model.num_classes} classes. More steps, more labels or "
+                "a lower learning rate may help.",
                 flush=True,
             )
 

@@ -38,9 +38,8 @@ network may learn little. Take at least 375 steps.
     """
     has_student = method in WITH_STUDENT
     found = [] if original is None else [_few(recipe, original, has_student)]
-    if has_student:
-        found.append(_waits(recipe))
-    found.append(_warms_up(recipe, has_student))
+    waits = _waits(recipe) if has_student else ""
+    found += [waits, _warms_up(recipe, has_student and not waits)]
     if method != "supervised":
         found.append(_ramps(recipe))
     return " ".join(filter(None, found))

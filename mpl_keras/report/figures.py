@@ -59,12 +59,13 @@ def curves(
     axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
+        marked = _marked(values)
         axis.plot(
             steps,
             values,
             label=canvas.text(label, 3.2, 8),
-            marker="o",
-            markevery=_marked(values),
+            marker="o" if len(marked) else None,
+            markevery=marked,
             color=canvas.color((things or {}).get(label)),
         )
     if len(steps) == 1:
@@ -95,17 +96,18 @@ def _show_values(axis, step, series):
     axis.set_xlim(step - 1, step + 1)
     axis.set_xticks([step], [f"{step:,}"])
     axis.margins(y=0.2)
-    for values in series.values():
-        value = float(values[0])
-        if np.isfinite(value):
-            axis.annotate(
-                f"{value:.3g}",
-                (step, value),
-                xytext=(8, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8,
-            )
+    shown = sorted(float(values[0]) for values in series.values())
+    for place, value in enumerate(filter(np.isfinite, shown)):
+        left = place % 2  # in turns, so that near ones do not overlap
+        axis.annotate(
+            f"{value:.3g}",
+            (step, value),
+            xytext=(-8 if left else 8, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
 
 
 def points(

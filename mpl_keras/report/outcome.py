@@ -204,18 +204,17 @@ def whose_candidates(
 
     Example:
     >>> whose_candidates("averaged student", "teacher")
-    'The averaged student is no better than chance: which images to label next \
-is by the doubts of the teacher.'
+    'The averaged student is no better than chance, so that the images to \
+label next are those of which the teacher is least sure.'
     """
     if name == first:
         return ""
     if name is None:
         return (
-            f"No network is better than chance, so that its doubts say nothing "
-            f"about which {things} to label next: they are left out. Take more "
-            "steps first, or more labels."
+            f"No network is better than chance, so that no {things} to label "
+            "next are named. Take more steps first, or more labels."
         )
     return (
-        f"The {first} is no better than chance: which {things} to label next "
-        f"is by the doubts of the {name}."
+        f"The {first} is no better than chance, so that the {things} to label "
+        f"next are those of which the {name} is least sure."
     )

@@ -108,6 +108,8 @@ def test_the_page(compared):
     assert "<h1>Comparison on digits</h1>" in page
     assert "of the test images correctly. With the labels alone it is" in page
     assert "MPL minus this method" in page
+    assert "20 steps are few for the recipe digits, which is made" in page
+    assert "There was one evaluation alone" in page  # points, no curves
     assert page.count("data:image/svg+xml") == 4  # two, in light and dark
     assert "<script" not in page
     assert not re.search(r"(src|href)=\"http", page)
@@ -118,6 +120,7 @@ def test_a_finished_comparison_is_shown_again(compared, capsys):
     COMMAND.run(["--resume", f"--output_dir={compared}"])
     text = capsys.readouterr().out
     assert "4 of 4: mpl, seed 1" in text
+    assert text.count("note: 20 steps are few for the recipe digits") == 1
     assert text.endswith((compared / "table.md").read_text(encoding="utf-8"))
     assert read_rows(compared) == before
 
