@@ -20,7 +20,7 @@ from mpl_keras.recipes.published import (
 from mpl_keras.recipes.recipe import (
     Recipe,
 )
-from mpl_keras.recipes.short_training import short_training
+from mpl_keras.recipes.shortness import short_training
 
 __all__ = [
     "FEEDBACKS",
