@@ -52,7 +52,9 @@ def _few(recipe, original, has_student):
         return ""
     what = "the network may learn little"
     if has_student:
-        what = "the student may stay at chance"
+        what = "the networks may learn little"
+        if recipe.average_of == "student":
+            what = "the student may stay at chance"
     return (
         f"{_count(recipe.steps)} few for the recipe {original.name}, which is "
         f"made for {original.steps:,}: {what}. Take at least "

@@ -319,7 +319,6 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
     assert sorted(os.listdir(tmp_path / "out")) == [
         "backup",
         "curves.png",
-        "label_next.csv",
         "metrics.csv",
         "network",
         "network.keras",

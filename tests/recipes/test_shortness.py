@@ -16,6 +16,11 @@ DIGITS = recipes.get("digits")
         ({"steps": 100}, "mpl", "100 steps are few .* student may .*375 steps"),
         ({"steps": 1}, "no_feedback", "^1 step is few .* made for 1,500"),
         ({"steps": 374}, "uda", "network may learn little"),
+        (
+            {"steps": 374, "average_of": "teacher"},
+            "mpl",
+            "networks may learn little",
+        ),
         ({"student_wait": 1400}, "mpl", "waits for 1,400 of .* 100 alone.*2,8"),
         (
             {"student_warmup_steps": 1300},
