@@ -11,8 +11,7 @@ import tensorflow as tf
 from mpl_keras import evaluation
 from mpl_keras.checks import arguments
 from mpl_keras.distribute.trainer import DistributedModel
-
-_NEAR = 1.2  # of chance, up to which an accuracy is no better
+from mpl_keras.evaluation import confusion
 
 
 class Progress(keras.callbacks.Callback):
@@ -112,8 +111,8 @@ class Progress(keras.callbacks.Callback):
             print(
                 "note: after half of the steps what is evaluated is no better "
                 f"than chance, val_accuracy {logs['val_accuracy']:.3f} for "
-                f"{self.model.num_classes} classes. A lower learning rate or "
-                "more labels may help.",
+                f"{self.model.num_classes} classes. More steps, more labels or "
+                "a lower learning rate may help.",
                 flush=True,
             )
 
@@ -135,7 +134,8 @@ class Progress(keras.callbacks.Callback):
         if self._noted or not (self._ours and late):
             return False
         chance = 1 / self.model.num_classes
-        return logs.get("val_accuracy", 1.0) <= _NEAR * chance
+        accuracy = logs.get("val_accuracy", 1.0)
+        return accuracy <= confusion.NEAR_CHANCE * chance
 
     def _line(self, logs, teacher=""):
         text = f"step {self._done:,} of {self.steps:,}"

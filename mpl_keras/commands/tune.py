@@ -5,7 +5,7 @@ import json
 from mpl_keras import datasets, files, recipes, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.commands.command import Command
+from mpl_keras.commands.command import Command, say
 
 COMMAND = Command(
     "tune",
@@ -55,7 +55,8 @@ def tune() -> None:
     names.require("keras_tuner", COMMAND.name, "keras-tuner")
     files.check_folder(flags.output_dir, flags.resume, "output_dir", "resume")
     with arguments.passing({"name": "recipe"}):
-        recipe = recipes.adapt(recipes.get(flags.recipe), steps=flags.steps)
+        original = recipes.get(flags.recipe)
+        recipe = recipes.adapt(original, steps=flags.steps)
     with arguments.passing({"name": "dataset", "path": "dataset"}):
         data = datasets.images(
             flags.dataset,
@@ -67,6 +68,9 @@ def tune() -> None:
         raise ArgumentError(
             "validation_fraction", "be above 0", str(flags.validation_fraction)
         )
+    note = recipes.short_training(recipe, original)
+    if note:
+        say(f"note: {note}")
     result = runs.tune(
         data,
         recipe,

@@ -10,6 +10,9 @@ import tensorflow as tf
 from mpl_keras.checks import arrays
 from mpl_keras.evaluation import samples
 
+# Times the share that guessing gets right: up to here nothing is learned.
+NEAR_CHANCE = 1.2
+
 
 def predictions(
     network: keras.Model, batches: tf.data.Dataset
@@ -100,6 +103,49 @@ def sole_answer(counts: np.ndarray) -> int | None:
     given = np.flatnonzero(counts.sum(axis=0))
     several = np.count_nonzero(counts.sum(axis=1)) > 1
     return int(given[0]) if several and len(given) == 1 else None
+
+
+def at_chance(counts: np.ndarray) -> bool:
+    """Whether a network is no better than one that guesses.
+
+    It is, where it recognises hardly more of a class, on the mean of all
+    classes, than one answer to all examples does.
+
+    Args:
+        counts: What `confusion_matrix` returns.
+
+    Example:
+    >>> at_chance(np.array([[1, 9], [1, 9]])), at_chance(np.eye(2))
+    (True, False)
+    """
+    counts = np.asarray(counts)
+    total = counts.sum(axis=1)
+    there = total > 0
+    if np.count_nonzero(there) < 2:
+        return False
+    recall = np.diag(counts)[there] / total[there]
+    return bool(recall.mean() <= NEAR_CHANCE / len(recall))
+
+
+def first_learned(counts: Mapping[str, np.ndarray]) -> str | None:
+    """The first of some networks, or else the best one, that has learned.
+
+    Args:
+        counts: A confusion matrix for each network, by name.
+
+    Returns:
+        The name of the first, unless it is at chance; else of the one that is
+        right most often and not at chance; None where all are.
+
+    Example:
+    >>> lost = np.array([[4, 0], [4, 0]])
+    >>> first_learned({"student": lost, "teacher": np.eye(2)})
+    'teacher'
+    """
+    learned = [name for name, its in counts.items() if not at_chance(its)]
+    if not learned or learned[0] == next(iter(counts)):
+        return learned[0] if learned else None
+    return max(learned, key=lambda name: accuracy_of(counts[name]))
 
 
 class Measured(NamedTuple):

@@ -177,6 +177,7 @@ class FittedModel(FollowingModel):
                 kwargs["initial_epoch"] = begin
                 steps = kwargs.get("steps_per_epoch") or 0
                 self.schedule_check.all_of((epochs - begin) * steps)
+                self.schedule_check.warn_of_waiting((epochs - begin) * steps)
                 x = workers.distribute_batches(strategy, x)
                 return super().fit(x, y, batch_size, epochs, **kwargs)
         finally:

@@ -4,6 +4,7 @@ A weight or rate that turns negative climbs the loss that it weighs. A step that
 asked would take longer, so the coming steps are asked for together.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -92,6 +93,25 @@ consistency_weight=PolynomialDecay, which is -0.2 at step 6
         self._look(steps)
         if self._fine < steps:
             raise self._error
+
+    def warn_of_waiting(self, steps: int) -> None:
+        """Warns of what waits for all of a training that begins.
+
+        Args:
+            steps: Of this call of `fit`; 0 is unknown.
+        """
+        for part in self._scheduled():
+            waits = getattr(part.schedule, "steps", 0)
+            delayed = isinstance(part.schedule, schedules.Delayed)
+            if delayed and 0 < steps <= waits and not int(part.counter.numpy()):
+                warnings.warn(
+                    f"The {part.what or 'value'} of `{part.argument}` is 0 "
+                    f"until step {waits:,}, and this `fit` ends at step "
+                    f"{steps:,}: until then nothing is trained by it. Train "
+                    f"for more than {waits:,} steps, here or in another "
+                    "`fit`, or let its `schedules.Delayed` wait for fewer.",
+                    stacklevel=3,
+                )
 
     def before(self, steps: int) -> None:
         """Raises before the next steps if one of them has no such value.

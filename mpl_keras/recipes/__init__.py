@@ -20,6 +20,7 @@ from mpl_keras.recipes.published import (
 from mpl_keras.recipes.recipe import (
     Recipe,
 )
+from mpl_keras.recipes.shortness import short_training
 
 __all__ = [
     "FEEDBACKS",
@@ -34,4 +35,5 @@ __all__ = [
     "make_model",
     "make_optimizer",
     "names",
+    "short_training",
 ]

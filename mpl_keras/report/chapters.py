@@ -9,13 +9,18 @@ import numpy as np
 from mpl_keras.checks import arrays
 from mpl_keras.datasets import sources
 from mpl_keras.evaluation import confusion, labeling, samples, statistics
-from mpl_keras.report import figures, html_page, panels, vocabulary
+from mpl_keras.report import figures, html_page, outcome, panels, vocabulary
 
 _UNLABELED = 1000
 _MISTAKES = 24
 _WORTH_LABELING = 24
 # More classes than this are not all listed.
 _MANY = 30
+_WORTH = (
+    "Between which two classes the network wavers most, with the probability "
+    "of the first one. Pairs of classes take turns. A label for these teaches "
+    "it more than one for images that it is sure of."
+)
 # What gives the classes of each their colour.
 _THINGS = {"labeled set": "labels", "pseudo labels": "pseudo labels"}
 
@@ -98,6 +103,12 @@ class Chapters:
             "One point for each evaluation; curves of the labeled and "
             "unlabeled batches are means since the one before."
         )
+        if len(next(iter(metrics.values()), ())) == 1:
+            text = (
+                "There was one evaluation alone, so that there are points in "
+                "place of curves. More evaluations, by --evaluate_every or "
+                "more epochs, make curves."
+            )
         found = self._panels(metrics, held_out, of_pseudo_labels=False)
         if not found:
             return None
@@ -290,6 +301,12 @@ class Chapters:
         if not wrong:
             text = f"The {self._first} names all {self._of} right."
             return html_page.Section("mistakes", "Worst mistakes", [text])
+        if confusion.at_chance(self._counts):
+            text = (
+                f"They are left out, because the {self._first} is no better "
+                "than chance: its answers say nothing about single images."
+            )
+            return html_page.Section("mistakes", "Worst mistakes", [text])
         batches = getattr(self._data, self._measured.kind)
         images, paths = confusion.read(batches, [w.index for w in wrong])
         alts, captions = [], []
@@ -318,22 +335,50 @@ class Chapters:
         )
 
     def worth_labeling(
-        self, candidates: Sequence[labeling.Candidate] | None
+        self,
+        candidates: Sequence[labeling.Candidate] | None,
+        note: str = "",
     ) -> html_page.Section | None:
         """Pictures of the unlabeled examples to label next.
 
         Args:
             candidates: What `evaluation.worth_labeling` returned, or None.
+            note: Whose they are, or why there are none; see
+                `outcome.whose_candidates`.
         """
         if not self._are_images:
             return None
         if candidates is None:
-            candidates = labeling.worth_labeling(
-                self._model.averaged, self._data, _WORTH_LABELING
-            )
+            candidates, note = self._candidates()
+        section = html_page.Section("label-next", "Worth labeling next")
         shown = candidates[:_WORTH_LABELING]
         if not shown:
-            return None
+            return section._replace(text=[note]) if note else None
+        return section._replace(
+            text=[note, _WORTH] if note else [_WORTH],
+            pictures=self._pictures_to_label(shown),
+        )
+
+    def _candidates(self):
+        """The unlabeled examples to label next, and whose they are."""
+        name = first = vocabulary.averaged_name(self._model)
+        networks = {**self._model.trained, first: self._model.averaged}
+        if self._measured is not None:
+            first = self._first
+            networks[first] = self._model.averaged
+            counts = self._measured.counts.items()
+            name = confusion.first_learned(
+                {key: its for key, its in counts if key in networks}
+            )
+        note = outcome.whose_candidates(first, name, self.things)
+        if name is None:
+            return [], note
+        return labeling.worth_labeling(
+            networks[name], self._data, _WORTH_LABELING
+        ), note
+
+    def _pictures_to_label(self, shown):
+        """Pictures of candidates, with what they may be."""
         x = sources.centered(self._data.unlabeled)
         images = samples.select(x, np.array([one.index for one in shown]))
         alts, captions = [], []
@@ -347,18 +392,7 @@ class Chapters:
             lines = [("", likeliest, f", {first}"), ("or", next_one, "")]
             lines.append(("", os.path.basename(one.file), ""))
             captions.append(lines if one.file else lines[:2])
-        text = (
-            "Between which two classes the network wavers most, with the "
-            "probability of the first one. Pairs of classes take turns. A "
-            "label for these teaches it more than one for images that it is "
-            "sure of."
-        )
-        return html_page.Section(
-            "label-next",
-            "Worth labeling next",
-            [text],
-            pictures=html_page.pictures(images, alts, captions),
-        )
+        return html_page.pictures(images, alts, captions)
 
 
 def settings(values: Mapping[str, Any]) -> html_page.Section:

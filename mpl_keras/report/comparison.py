@@ -155,6 +155,27 @@ def plot_curves(
     )
 
 
+def curves_caption(
+    metrics: Mapping[str, Sequence[Mapping[str, Sequence[float]]]],
+) -> str:
+    """What is to be known of `plot_curves`, or "".
+
+    Args:
+        metrics: The same.
+
+    Example:
+    >>> curves_caption({"uda": [{"step": [20], "val_accuracy": [0.5]}]})[:26]
+    'There was one evaluation a'
+    """
+    steps = next(iter(metrics.values()))[0]["step"]
+    if len(steps) > 1:
+        return ""
+    return (
+        "There was one evaluation alone, so that there are points in place of "
+        "curves. More evaluations, by --evaluate_every, make curves."
+    )
+
+
 def _things(methods):
     """What gives each method its colour, by its name in words."""
     return {method_name(method): method for method in methods}
@@ -166,6 +187,7 @@ def page(
     drawings: Sequence[html_page.Drawing],
     facts: Sequence[tuple[str, str]],
     kind: Literal["test", "validation"] = "test",
+    notes: Sequence[str] = (),
 ) -> str:
     """A page that needs no network and no script.
 
@@ -175,6 +197,7 @@ def page(
         drawings: What is shown above the table.
         facts: Pairs of a term and what is so.
         kind: Which images were measured on.
+        notes: What was told before the trainings, in sentences.
 
     Raises:
         ImportError: Jinja2 is not installed.
@@ -194,7 +217,7 @@ def page(
         "report.html",
         language="en",
         title=f"Comparison on {name}",
-        lead=[sentence(accuracies, kind)],
+        lead=[sentence(accuracies, kind), *notes],
         facts=list(facts),
         sections=[section],
         written=html_page.now(),

@@ -59,14 +59,17 @@ def curves(
     axis = figure.subplots()
     for label, values in series.items():
         values = np.asarray(values, float)
-        few = np.isfinite(values).sum() < 3
+        marked = _marked(values)
         axis.plot(
             steps,
             values,
             label=canvas.text(label, 3.2, 8),
-            marker="o" if few else None,
+            marker="o" if len(marked) else None,
+            markevery=marked,
             color=canvas.color((things or {}).get(label)),
         )
+    if len(steps) == 1:
+        _show_values(axis, steps[0], series)
     axis.set(
         title=canvas.text(title, canvas.WIDTH - 0.8, 10, lines=2),
         xlabel="step",
@@ -77,6 +80,34 @@ def curves(
     if series:  # below, where it hides no curve
         figure.legend(loc="outside lower center", handlelength=1.2)
     return figure
+
+
+def _marked(values):
+    """Numbers of the values that a line would not show, or hardly."""
+    finite = np.isfinite(values)
+    if finite.sum() < 3:
+        return np.flatnonzero(finite)
+    beside = np.pad(finite, 1)
+    return np.flatnonzero(finite & ~beside[:-2] & ~beside[2:])
+
+
+def _show_values(axis, step, series):
+    """Writes numbers beside points, for there is no curve to read them off."""
+    axis.set_xlim(step - 1, step + 1)
+    axis.set_xticks([step], [f"{step:,}"])
+    axis.margins(y=0.2)
+    shown = sorted(float(values[0]) for values in series.values())
+    for place, value in enumerate(filter(np.isfinite, shown)):
+        left = place % 2  # in turns, so that near ones do not overlap
+        axis.annotate(
+            f"{value:.3g}",
+            (step, value),
+            xytext=(-8 if left else 8, 0),
+            textcoords="offset points",
+            ha="right" if left else "left",
+            va="center",
+            fontsize=8,
+        )
 
 
 def points(

@@ -9,6 +9,7 @@ from mpl_keras.evaluation import confusion, statistics
 from mpl_keras.report import html_page
 
 _WEAK = 3  # classes that are named
+_LOST = 0.5  # of the accuracy of all, below which a class needs help
 
 
 def sentences(
@@ -16,6 +17,7 @@ def sentences(
     baseline: Mapping[str, Any] | None,
     class_names: Sequence[str],
     things: str = "images",
+    label_next: str = "",
 ) -> list[str]:
     """What is known of the outcome.
 
@@ -24,6 +26,7 @@ def sentences(
         baseline: As of `report.write`, or None.
         class_names: Of the classes.
         things: What the examples are called.
+        label_next: Where unlabeled ones to label next are shown, or "".
 
     Example:
     >>> len(sentences(None, None, ["cat", "dog"]))
@@ -33,7 +36,7 @@ def sentences(
     if baseline:
         found.append(gained(baseline, things, measured))
     if measured is not None:
-        found.append(weakest(measured, class_names))
+        found.append(weakest(measured, class_names, things, label_next))
     return found
 
 
@@ -74,6 +77,8 @@ def right(
             f" It calls all of them {called}: it has learned nothing that is "
             "of use."
         )
+    elif confusion.at_chance(counts):
+        text += " That is no better than chance."
     return text
 
 
@@ -87,8 +92,8 @@ def gained(
     Args:
         baseline: As of `report.write`.
         things: What the examples are called.
-        measured: What `evaluation.measure` returns. A network with one answer
-            to all has not learned, and says nothing about its examples.
+        measured: What `evaluation.measure` returns. One that is no better
+            than chance says nothing about its examples.
 
     Example:
     >>> found = {"accuracy": 73.0, "gain": 5.0, "interval": [3.0, 7.0]}
@@ -100,7 +105,7 @@ def gained(
     end = f"trained on the labels alone, names {alone:.2f} % right."
     if measured is not None:
         counts = next(iter(measured.counts.values()))
-        if confusion.sole_answer(counts) is not None:
+        if confusion.at_chance(counts):
             return (
                 "The network has not learned, so that nothing is known of what "
                 f"the unlabeled {things} bring: the same network, {end} More "
@@ -125,12 +130,19 @@ def gained(
     )
 
 
-def weakest(measured: confusion.Measured, class_names: Sequence[str]) -> str:
-    """Which classes are recognised least often, in a sentence.
+def weakest(
+    measured: confusion.Measured,
+    class_names: Sequence[str],
+    things: str = "images",
+    label_next: str = "",
+) -> str:
+    """Which classes are recognised least often, and what to do about them.
 
     Args:
         measured: What `evaluation.measure` returns.
         class_names: Of the classes.
+        things: What the examples are called.
+        label_next: Where unlabeled ones to label next are shown, or "".
 
     Example:
     >>> counts = {"network": np.array([[9, 1], [4, 6]])}
@@ -138,12 +150,71 @@ def weakest(measured: confusion.Measured, class_names: Sequence[str]) -> str:
     'The least often recognised class is dog (60.0 %).'
     """
     counts = next(iter(measured.counts.values()))
-    found = confusion.scores(counts, map(html_page.plain, class_names))
+    names = list(map(html_page.plain, class_names))
+    found = confusion.scores(counts, names)
     accuracy = confusion.accuracy_of(counts)
-    weak = [score for score in found if score.recall < accuracy]
-    weak = sorted(weak, key=lambda score: score.recall)[:_WEAK]
+    if confusion.at_chance(counts):
+        return (
+            "Which classes are weak is not known yet, because all of them "
+            "together are at chance: take more steps first, or more labels."
+        )
+    weak = [k for k, score in enumerate(found) if score.recall < accuracy]
+    weak = sorted(weak, key=lambda k: found[k].recall)[:_WEAK]
     if not weak:
         return "No class is recognised less often than the others."
-    named = ", ".join(f"{s.name} ({100 * s.recall:.1f} %)" for s in weak)
+    named = ", ".join(
+        f"{names[k]} ({100 * found[k].recall:.1f} %)" for k in weak
+    )
     what = "class is" if len(weak) == 1 else "classes are"
-    return f"The least often recognised {what} {named}."
+    text = f"The least often recognised {what} {named}."
+    lost = [k for k in weak if found[k].recall < _LOST * accuracy]
+    if lost:
+        text += f" {_advice(counts, names, lost, things, label_next)}"
+    return text
+
+
+def _advice(counts, names, lost, things, label_next):
+    """What to do about classes that are hardly ever recognised."""
+    parts = []
+    for k in lost:
+        wrong = np.array(counts[k])
+        wrong[k] = 0
+        parts.append(f"{names[k]} (mostly taken for {names[wrong.argmax()]})")
+    *others, last = parts
+    joined = f"{', '.join(others)} and {last}" if others else last
+    text = f"Label more {things} of {joined} first"
+    if label_next:
+        text += f", for a start from {label_next}"
+    it = "them" if others else "it"
+    return f"{text}; the confusion matrix shows which classes take {it}."
+
+
+def whose_candidates(
+    first: str, name: str | None, things: str = "images"
+) -> str:
+    """Whose doubts say what to label next, where not the first network's.
+
+    Args:
+        first: The network that people use.
+        name: The one that was asked; None where all are at chance.
+        things: What the examples are called.
+
+    Returns:
+        A sentence, or "" where it was the first one.
+
+    Example:
+    >>> whose_candidates("averaged student", "teacher")
+    'The averaged student is no better than chance, so that the images to \
+label next are those of which the teacher is least sure.'
+    """
+    if name == first:
+        return ""
+    if name is None:
+        return (
+            f"No network is better than chance, so that no {things} to label "
+            "next are named. Take more steps first, or more labels."
+        )
+    return (
+        f"The {first} is no better than chance, so that the {things} to label "
+        f"next are those of which the {name} is least sure."
+    )

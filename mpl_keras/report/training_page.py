@@ -103,6 +103,8 @@ def write(
     seconds: float | None = None,
     baseline: Mapping[str, Any] | None = None,
     candidates: Sequence[Candidate] | None = None,
+    candidates_note: str = "",
+    notes: Sequence[str] = (),
 ) -> None:
     """Writes a page about a training, one file that needs no network.
 
@@ -122,6 +124,8 @@ def write(
             examples: its "accuracy" in %, the "gain" over it in points, and
             the "interval" of this gain.
         candidates: What `evaluation.worth_labeling` returns, if that is known.
+        candidates_note: Whose they are, or why there are none, in a sentence.
+        notes: What was told before the training, in sentences.
 
     Raises:
         ImportError: Without Jinja2 or matplotlib.
@@ -143,13 +147,14 @@ def write(
     path = arguments.path("path", path)
     held_out = "test" if data.validation is None else "validation"
     writer = chapters.Chapters(model, data, measured)
+    worth_labeling = writer.worth_labeling(candidates, candidates_note)
     sections = [
         writer.networks(),
         writer.training(metrics, held_out),
         *writer.pseudo_labels(metrics),
         writer.held_out(),
         writer.mistakes(),
-        writer.worth_labeling(candidates),
+        worth_labeling,
         chapters.settings(settings) if settings else None,
     ]
     method = _method(model, settings)
@@ -165,8 +170,15 @@ def write(
         lead=[
             f"{name}: {words}.",
             *outcome.sentences(
-                measured, baseline, data.class_names, writer.things
+                measured,
+                baseline,
+                data.class_names,
+                writer.things,
+                f"“{worth_labeling.title}”"
+                if worth_labeling and worth_labeling.pictures
+                else "",
             ),
+            *notes,
         ],
         facts=_facts(model, writer, data, seconds),
         sections=[section for section in sections if section is not None],

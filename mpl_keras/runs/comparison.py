@@ -17,7 +17,7 @@ from mpl_keras.report import figures, html_page
 from mpl_keras.runs import folder
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.settings import Settings
-from mpl_keras.runs.training import Training, load_data
+from mpl_keras.runs.training import Training, load_data, notes_on
 
 PIXELS = "pixels"
 METHODS = (PIXELS, *recipes.METHODS)
@@ -113,6 +113,7 @@ class Comparison:
         self.say = say
         self._resume = resume
         self._folder = None
+        self._notes = []
 
     def run(self) -> list[Row]:
         """Trains what is not trained yet, and writes table, pictures and page.
@@ -146,11 +147,27 @@ class Comparison:
                 f"{len(data.unlabeled):,} unlabeled images; results go to "
                 f"{self.output_dir}"
             )
+            self._notes = self._notes_on(recipe, data)
+            for note in self._notes:
+                self.say(f"note: {note}")
             rows, metrics = self._train_all()
             self._write(rows, metrics)
         finally:
             self._folder.end()
         return rows
+
+    def _notes_on(self, recipe, data):
+        """What will happen in the trainings that is not expected."""
+        trained = [method for method in self.methods if method != PIXELS]
+        if not trained:
+            return []
+        # What is told of a student is more than what is told of one network.
+        method = max(
+            trained,
+            key=lambda m: (m in recipes.WITH_STUDENT, m != "supervised"),
+        )
+        settings = dataclasses.replace(self.settings, method=method)
+        return notes_on(settings, recipe, data)
 
     def _make_folder(self, recipe, data):
         """The folder; one of another comparison is refused."""
@@ -228,7 +245,7 @@ class Comparison:
         text = "\n".join(lines) + "\n"
         self._folder.write("table.md", files.text_writer(text))
         plots = self._plots(accuracies, metrics)
-        for name, (plot, _) in plots.items():
+        for name, (plot, *_) in plots.items():
             with figures.style(transparent=False):
                 contents = figures.png(plot())
             self._folder.write(f"{name}.png", files.bytes_writer(contents))
@@ -249,7 +266,7 @@ class Comparison:
             self.say(line)
 
     def _plots(self, accuracies, metrics):
-        """Functions that draw, and what they draw, by the name of the file."""
+        """Functions that draw, what they draw, and captions, by file."""
         labels = f"{self._num_labeled:,} labels"
         plots = {
             "accuracies": (
@@ -257,6 +274,7 @@ class Comparison:
                     accuracies, f"{labels}, last step", self._kind
                 ),
                 "Accuracy of each training, and the mean of each method.",
+                "",
             )
         }
         if metrics:
@@ -268,13 +286,14 @@ class Comparison:
                     self._curves_kind,
                 ),
                 "Accuracy of each method through training.",
+                comparison_report.curves_caption(metrics),
             )
         return plots
 
     def _page(self, accuracies, plots):
         """The page, as HTML."""
         drawings = [
-            html_page.drawing(plot, about, "") for plot, about in plots.values()
+            html_page.drawing(plot, *told) for plot, *told in plots.values()
         ]
         facts = [
             ("Labels", f"{self._num_labeled:,}"),
@@ -282,7 +301,12 @@ class Comparison:
             ("Measured on", f"{self._kind} images, after the last step"),
         ]
         return comparison_report.page(
-            self.settings.data_name(), accuracies, drawings, facts, self._kind
+            self.settings.data_name(),
+            accuracies,
+            drawings,
+            facts,
+            self._kind,
+            self._notes,
         )
 
 

@@ -26,6 +26,17 @@ _HALF = re.compile(
     rf"|{re.escape(files.LOCK_FILE)}"
 )
 
+# Settings of a comparison, which follow from nothing.
+_GIVEN_ITSELF = {"methods", "seeds"}
+# What the record calls a setting that is given.
+_RECORDED = {"recipe": "name"}
+# What is found in the data, and the settings that choose these.
+_OF_DATA = {"class_names", "num_classes", "labeled_images", "unlabeled_images"}
+_CHOOSE_DATA = {
+    *("dataset", "recipe", "labels", "num_labeled", "image_size", "seed"),
+    *("max_pixels", "validation_fraction", "labeled_in_unlabeled"),
+}
+
 
 class RunFolder:
     """A folder for one training.
@@ -142,25 +153,51 @@ class RunFolder:
     def _check_settings(self, path, argument):
         with open(path, encoding="utf-8") as file:
             known = json.load(file)
-        known.pop("request", None)
-        different = sorted(
-            name
-            for name in known.keys() | self._settings.keys()
-            if known.get(name) != self._settings.get(name)
-        )
-        if different:
-            lines = [
-                f"{name} was {known.get(name)!r}, is "
-                f"{self._settings.get(name)!r}"
-                for name in different
-            ]
-            raise FileInTheWayError(
-                argument,
-                "be the folder of a run with the same settings",
-                self.path,
-                note=f", where {'; '.join(lines)}. To go on, set it as it "
-                "was; for another run, choose another folder",
+        asked = known.pop("request", None)
+        different = _different(known, self._settings)
+        if not different:
+            return
+        given = {}
+        if asked is not None and self._request:
+            request = json.loads(json.dumps(self._request))
+            given = _given(asked, request, different, known, self._settings)
+        told = {
+            name: values
+            for name, values in different.items()
+            if name not in given and not _follows(name, given)
+        }
+        self._refuse(argument, given, told)
+
+    def _refuse(self, argument, given, told):
+        """Raises for settings that were given and for others, as they differ.
+
+        Args:
+            argument: What to call the folder.
+            given: What was asked for otherwise than before: before and now.
+            told: What else differs.
+        """
+        must = "be the folder of a run with the same settings"
+        if given:
+            was = " and ".join(
+                f"{{{name}}} was {_shown(before)}"
+                for name, (before, _) in given.items()
             )
+            must += f", where {was}"
+        note, it = "", "each" if len(given) > 1 else "it"
+        if told:
+            lines = [
+                f"{name} was {before!r}, is {now!r}"
+                for name, (before, now) in told.items()
+            ]
+            note = f", where {'; '.join(lines)}"
+        raise FileInTheWayError(
+            argument,
+            must,
+            self.path,
+            others={name: _shown(now) for name, (_, now) in given.items()},
+            note=f"{note}. To go on, set {it} as it was; for another run, "
+            "choose another folder",
+        )
 
     def _read_rows(self):
         return _rows_of(self.file(_METRICS))
@@ -171,6 +208,48 @@ class RunFolder:
             writer = csv.DictWriter(file, list(names))
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def _different(known, settings):
+    """What was and what is, by the names of settings that differ."""
+    return {
+        name: (known.get(name), settings.get(name))
+        for name in sorted(known.keys() | settings.keys())
+        if known.get(name) != settings.get(name)
+    }
+
+
+def _given(asked, request, different, known, settings):
+    """What was asked for otherwise, of what a run must keep.
+
+    What was not given, and is now, was what the recipe or the data said.
+    """
+    flat = [{**one, **(one.get("changes") or {})} for one in (asked, request)]
+    before, now = flat
+    inside = [of.get("data_options") or {} for of in (known, settings)]
+    of_data = _different(*inside)
+    found = {}
+    for name in _different(before, now):
+        if name == "changes":
+            continue
+        record = _RECORDED.get(name, name)
+        if record in different:
+            found[name] = different[record]
+        elif name in of_data:
+            found[name] = of_data[name]
+    return found
+
+
+def _follows(name, given):
+    """Whether a setting is what it is because of those that were given."""
+    if not given or name in _GIVEN_ITSELF:
+        return False
+    return name not in _OF_DATA or bool(_CHOOSE_DATA & given.keys())
+
+
+def _shown(value):
+    """A setting in words."""
+    return "not set" if value is None else str(value)
 
 
 def read_metrics(path: Any) -> dict[str, list[float]]:

@@ -8,12 +8,13 @@ from typing import Any
 
 import keras
 
-from mpl_keras import evaluation, export, files, finetune, report
+from mpl_keras import datasets, evaluation, export, files, finetune, report
 from mpl_keras.report import model_card, outcome, vocabulary
 from mpl_keras.runs import label_next
 
 FILE = "results.json"
 BASELINE = "baseline"  # the folder of the training on the labels alone
+_OWN_BATCHES = 4  # of labeled images, where none were held out
 
 
 class ResultsError(RuntimeError):
@@ -60,18 +61,8 @@ def write(training: Any, model: Any, seconds: float | None) -> dict[str, Any]:
         known = {"measured": measured, "seconds": seconds}
         if training.settings.baseline and measured is not None:
             found[BASELINE] = known[BASELINE] = _compare(training, measured)
+        outputs |= _label_next(training, by_name, known)
         _tell_more(training, known)
-        known["candidates"] = evaluation.worth_labeling(
-            model.averaged, training.data, label_next.MOST
-        )
-        root = training.settings.data_name()
-        outputs[label_next.FILE] = files.text_writer(
-            label_next.table(
-                training.data,
-                known["candidates"],
-                root if os.path.isdir(root) else "",
-            )
-        )
         outputs |= _pictures(training, model, known)
     # Last, because it says that the run is finished.
     outputs[FILE] = files.json_writer(found)
@@ -177,7 +168,11 @@ def _tell_more(training, known):
         )
     if known["measured"] is not None:
         names = training.data.class_names
-        training.say(outcome.weakest(known["measured"], names))
+        where = label_next.FILE if known["candidates"] else ""
+        text = outcome.weakest(known["measured"], names, label_next=where)
+        training.say(text)
+    if known["candidates_note"]:
+        training.say(f"note: {known['candidates_note']}")
 
 
 def _tell(training, measured, networks):
@@ -186,7 +181,7 @@ def _tell(training, measured, networks):
     for label, counts in measured.counts.items() if measured else ():
         share = 100 * evaluation.accuracy_of(counts)
         training.say(f"{label:20} {share:.2f} % of the {measured.kind} images")
-        if evaluation.sole_answer(counts) is not None:
+        if evaluation.at_chance(counts):
             useless.append(label)
     if measured is None:
         few = evaluation.unlabeled(training.data, 1000).weak
@@ -195,10 +190,11 @@ def _tell(training, measured, networks):
             if len(set(answers)) == 1:
                 useless.append(label)
     if useless:
+        one = len(useless) == 1
         text = (
-            f"note: {' and '.join(useless)} put all images into one class, and "
-            "have learned nothing of use. More --steps or labels may help, or "
-            "a lower learning rate"
+            f"note: {' and '.join(useless)} {'is' if one else 'are'} no better "
+            f"than chance, and {'has' if one else 'have'} learned nothing of "
+            "use. More --steps or labels may help, or a lower learning rate"
         )
         if "teacher" in networks and "teacher" not in useless:
             text += (
@@ -206,6 +202,33 @@ def _tell(training, measured, networks):
                 "--network=teacher exports it"
             )
         training.say(f"{text}.")
+
+
+def _label_next(training, networks, known):
+    """What writes the unlabeled images to label next, if that is known."""
+    data, measured = training.data, known["measured"]
+    first = next(iter(networks))
+    if measured is not None:
+        counts = measured.counts
+    else:
+        own = datasets.evaluation_batches(*data.labeled).take(_OWN_BATCHES)
+        counts = {
+            name: evaluation.confusion_matrix(network, own, data.num_classes)
+            for name, network in networks.items()
+        }
+    name = evaluation.first_learned(counts)
+    known["candidates_note"] = outcome.whose_candidates(first, name)
+    known["candidates"] = []
+    if name is not None:
+        known["candidates"] = evaluation.worth_labeling(
+            networks[name], data, label_next.MOST
+        )
+    if not known["candidates"]:
+        return {}
+    root = training.settings.data_name()
+    root = root if os.path.isdir(root) else ""
+    table = label_next.table(data, known["candidates"], root)
+    return {label_next.FILE: files.text_writer(table)}
 
 
 def _models(training, networks, measured):
@@ -268,6 +291,7 @@ def _pictures(training, model, known):
             data,
             metrics=metrics,
             settings=training.described(),
+            notes=training.notes,
             **known,
         )
     return outputs

@@ -54,6 +54,8 @@ class Training:
         settings: As given, as the rest.
         recipe: The settings of the training in numbers; after `prepare`.
         data: What it is trained on; after `prepare`.
+        notes: What will happen that the user may not expect, in sentences;
+            after `prepare`.
         draws: Whether pictures are drawn, and `writes_page` whether the report
             is written; after `prepare`.
 
@@ -96,6 +98,7 @@ class Training:
         self.light = light
         self.quiet = quiet
         self.recipe = self.data = self.model = self.batches = None
+        self.notes = []
         self.folder = None
         self.draws = self.writes_page = False
         self._chief = True
@@ -147,6 +150,7 @@ class Training:
         self.data, self.recipe = load_data(
             settings, self.say, self._chief and not self.quiet
         )
+        self.notes = notes_on(settings, self.recipe, self.data)
         if self._chief:
             self.folder = RunFolder(
                 self.output_dir,
@@ -375,6 +379,8 @@ class Training:
                 self.say(f"{name:10} {text}")
         for line in self._shown():
             self.say(line)
+        for note in self.notes:
+            self.say(f"note: {note}")
 
     def _shown(self):
         """What the numbers in the lines of the training are, in words."""
@@ -442,15 +448,43 @@ def load_data(
             **settings.data_options(),
         )
     shape = data.preprocessing.input_shape
-    recipe = settings.named
-    if recipe is None:
-        recipe = recipes.default(min(shape[:2]), data.num_classes)
-    recipe = recipes.adapt(recipe, **settings.changes)
+    recipe = recipes.adapt(_original(settings, data), **settings.changes)
     if settings.recipe is not None or settings.changes.get("views"):
         with arguments.passing({"name": "views"}):
             views = augment.named_views(recipe.views, *shape[:2])
         data = dataclasses.replace(data, views=views)
     return data, recipe
+
+
+def _original(settings, data):
+    """The recipe where settings begin."""
+    height, width, _ = data.preprocessing.input_shape
+    return settings.named or recipes.default(
+        min(height, width), data.num_classes
+    )
+
+
+def notes_on(
+    settings: Settings,
+    recipe: recipes.Recipe,
+    data: datasets.SemiSupervisedData,
+) -> list[str]:
+    """What will happen in a training that its user may not expect.
+
+    Args:
+        settings: What to train.
+        recipe: As `load_data` gives it.
+        data: The same.
+
+    Example:
+    >>> short = Settings(dataset="digits", changes={"steps": 100})
+    >>> data, recipe = load_data(short)
+    >>> notes_on(short, recipe, data)[0][:42]
+    '100 steps are few for the recipe digits, w'
+    """
+    original = _original(settings, data)
+    told = recipes.short_training(recipe, original, settings.method)
+    return [told] if told else []
 
 
 def epoch_length(steps: int, every: int | None = None) -> int:

@@ -108,6 +108,8 @@ def test_the_page(compared):
     assert "<h1>Comparison on digits</h1>" in page
     assert "of the test images correctly. With the labels alone it is" in page
     assert "MPL minus this method" in page
+    assert "20 steps are few for the recipe digits, which is made" in page
+    assert "There was one evaluation alone" in page  # points, no curves
     assert page.count("data:image/svg+xml") == 4  # two, in light and dark
     assert "<script" not in page
     assert not re.search(r"(src|href)=\"http", page)
@@ -118,6 +120,7 @@ def test_a_finished_comparison_is_shown_again(compared, capsys):
     COMMAND.run(["--resume", f"--output_dir={compared}"])
     text = capsys.readouterr().out
     assert "4 of 4: mpl, seed 1" in text
+    assert text.count("note: 20 steps are few for the recipe digits") == 1
     assert text.endswith((compared / "table.md").read_text(encoding="utf-8"))
     assert read_rows(compared) == before
 
@@ -127,7 +130,7 @@ def test_a_finished_comparison_is_shown_again(compared, capsys):
     [
         (["--methods=supervised"], "methods was"),
         (["--seeds=0,1,2"], "seeds was"),
-        (["--steps=30"], "steps was 20, is 30"),
+        (["--steps=30"], "where --steps was 20. Received: "),
     ],
 )
 def test_other_settings_are_refused(flags, message, compared, capsys):
@@ -136,6 +139,7 @@ def test_other_settings_are_refused(flags, message, compared, capsys):
     error = stopped(told, capsys)
     assert "--output_dir must be the folder of a run with the same" in error
     assert message in error
+    assert "wait" not in error and "warmup" not in error  # they follow
     assert sorted(os.listdir(compared)) == before
 
 

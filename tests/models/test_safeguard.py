@@ -1,6 +1,7 @@
 """A step that goes bad leaves no trace, on one replica or on two."""
 
 import functools
+import warnings
 
 import keras
 import numpy as np
@@ -407,6 +408,28 @@ def test_schedules_of_other_kinds():
         check(Line(np.nan))
     check(keras.optimizers.schedules.CosineDecay(0.1, 5, warmup_steps=2))
     check(schedules.SignalAnnealing(5, 3), most=1.0)
+
+
+@pytest.mark.parametrize(
+    ("steps", "begun", "warns"),
+    [(100, 0, True), (200, 0, True), (201, 0, False), (100, 50, False)],
+)
+def test_a_rate_that_waits_for_all_of_a_training_is_told_of(
+    steps, begun, warns
+):
+    step = keras.Variable(begun, dtype="int64")
+    rate = schedules.Delayed(0.1, 200)
+    part = Scheduled("student_optimizer", "learning rate", rate, step)
+    check = ScheduleCheck(lambda: [part])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        check.warn_of_waiting(steps)
+        check.warn_of_waiting(0)  # of unknown length
+    said = [str(warning.message) for warning in caught]
+    assert len(said) == warns
+    if warns:
+        assert "`student_optimizer` is 0 until step 200" in said[0]
+        assert f"ends at step {steps}: " in said[0]
 
 
 def test_many_schedules_in_one_process_bring_no_warning(caplog):

@@ -196,3 +196,29 @@ def test_classes_with_the_same_beginning_have_two_names():
     assert canvas.text("word " * 30, 1.0, 8, lines=3).count("\n") == 2
     assert canvas.text("x" * 99, 1.0, 8, lines=2)[-1] == "…"
     assert canvas.text("", 1.0, 8, lines=2) == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "marked"),
+    [
+        ([5.0], [0]),
+        ([5.0, 6.0], [0, 1]),
+        ([np.nan, 6.0, 7.0, 8.0], []),
+        # No line leads to these.
+        ([1.0, np.nan, 3.0, np.nan, 5.0], [0, 2, 4]),
+        ([1.0, 2.0, 3.0, np.nan, 5.0, np.inf, 7.0, 8.0], [4]),
+    ],
+)
+def test_what_no_line_would_show_is_a_point(values, marked):
+    figure = figures.curves(list(range(len(values))), {"a": values}, "A")
+    (line,) = figure.axes[0].lines
+    assert (line.get_marker() == "o") == bool(marked)
+    assert list(line.get_markevery()) == marked
+
+
+def test_a_single_evaluation_shows_its_values():
+    series = {"a": [0.123], "b": [np.nan], "c": [45.678]}
+    axis = figures.curves([1000], series, "A").axes[0]
+    assert [text.get_text() for text in axis.texts] == ["0.123", "45.7"]
+    ticks = [label.get_text() for label in axis.get_xticklabels()]
+    assert ticks == ["1,000"]

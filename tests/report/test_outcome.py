@@ -28,7 +28,7 @@ def test_what_the_unlabeled_images_brought(interval, words):
         ([[9, 1, 0], [0, 10, 0], [5, 0, 5]], "class is c (50.0 %)"),
         ([[7, 3, 0], [5, 5, 0], [0, 0, 20]], "are b (50.0 %), a (70.0 %)."),
         ([[5, 0, 0], [0, 5, 0], [0, 0, 5]], "No class"),
-        ([[5, 0, 0], [5, 0, 0], [0, 0, 0]], "class is b (0.0 %)"),
+        ([[5, 0, 0], [5, 0, 0], [0, 0, 0]], "not known yet"),
     ],
 )
 def test_weak_classes_are_named(counts, words):
@@ -54,3 +54,47 @@ def test_a_network_that_has_not_learned_says_nothing_about_the_images():
     text = " ".join(outcome.sentences(measured, baseline, ["a", "b"]))
     assert "did harm" not in text
     assert "has not learned" in text and "70.00 %" in text
+
+
+@pytest.mark.parametrize(
+    ("counts", "advice"),
+    [
+        (
+            [[0, 3, 7], [0, 10, 0], [0, 0, 10]],
+            "Label more images of a (mostly taken for c) first, for a start "
+            "from label_next.csv; the confusion matrix shows which classes "
+            "take it.",
+        ),
+        (
+            [[2, 8, 0], [8, 2, 0], [0, 0, 30]],
+            "more images of a (mostly taken for b) and b (mostly taken for a) "
+            "first, for a start from label_next.csv; the confusion matrix "
+            "shows which classes take them.",
+        ),
+        ([[3, 0, 7], [0, 10, 0], [0, 0, 10]], "images of a (mostly taken"),
+        ([[6, 0, 4], [0, 10, 0], [0, 0, 10]], None),
+        ([[5, 0, 0], [5, 0, 0], [0, 0, 0]], None),
+    ],
+)
+def test_what_to_do_about_lost_classes(counts, advice):
+    measured = Measured("test", {"net": np.array(counts)}, None, None)
+    text = outcome.weakest(
+        measured, ["a", "b", "c"], label_next="label_next.csv"
+    )
+    if advice is None:
+        assert "Label" not in text
+    else:
+        assert advice in text
+    without = outcome.weakest(measured, ["a", "b", "c"], "examples")
+    assert "label_next" not in without
+    assert ("Label more examples" in without) == (advice is not None)
+
+
+def test_several_answers_may_be_no_better_than_chance():
+    counts = np.full((4, 4), 5)
+    measured = Measured("test", {"net": counts}, None, None)
+    baseline = {"accuracy": 70.0, "gain": -20.0, "interval": [-30.0, -10.0]}
+    told = outcome.sentences(measured, baseline, list("abcd"))
+    text = " ".join(told)
+    assert "no better than chance" in text and "did harm" not in text
+    assert "least often" not in text

@@ -18,7 +18,7 @@ from matplotlib import image
 from mpl_keras import UDA, MetaPseudoLabels, evaluation, report
 from mpl_keras.datasets import semi_supervised_data
 from mpl_keras.evaluation import confusion
-from mpl_keras.report import html_page, panels
+from mpl_keras.report import chapters, html_page, panels
 
 # Markup, letters that are no letters, from right to left, and very long.
 NAMES = ("<b>&\"'", "x\u202e\x01\udce9", "שלום", "very long " * 20)
@@ -87,6 +87,7 @@ def measured(found, logits=None):
         logits = np.random.RandomState(0).normal(
             size=(len(truth), found.num_classes)
         )
+        logits[::2] += 2 * np.eye(found.num_classes)[truth[::2]]
     counts = confusion.count(truth, logits.argmax(axis=-1), found.num_classes)
     networks = {"averaged network": counts, "other <i>": counts}
     return evaluation.Measured(
@@ -196,6 +197,59 @@ def test_a_network_of_one_answer_is_called_so(tmp_path):
         )
         text = f"It calls all of them {NAMES[0]}: it has learned nothing"
         assert (text in Page(path).text) == said
+
+
+def write_with_a_lost_student(path, found, teacher):
+    """A page of a student with one answer, beside a teacher."""
+    logits = np.eye(4)[np.zeros(16, int)]
+    lost = measured(found, logits)
+    counts = {"averaged student": lost.counts["averaged network"]}
+    counts |= {"student as trained": LOST, "teacher": teacher}
+    report.write(
+        path,
+        MetaPseudoLabels(network(4), network(4)),
+        found,
+        metrics={},
+        settings={},
+        measured=lost._replace(counts=counts),
+        notes=["100 steps are few."],
+    )
+    return Page(path)
+
+
+LOST = np.eye(4, dtype=int)[[0, 0, 0, 0]] * 4
+
+
+def test_a_teacher_says_what_to_label_where_the_student_is_lost(tmp_path):
+    found = pictures(4, tuple("abcd"))
+    teacher = 4 * np.eye(4, dtype=int)
+    page = write_with_a_lost_student(tmp_path / "page", found, teacher)
+    assert "averaged student is no better than chance, so that" in page.text
+    assert "those of which the teacher is least sure." in page.text
+    assert "Between which two classes" in page.text
+    assert "They are left out, because the averaged student is" in page.text
+    assert not re.search("Test image .*, taken for", page.source)
+    assert re.search(r"Unlabeled image \d", page.source)
+    assert "100 steps are few." in page.text
+
+
+def test_nothing_is_shown_of_networks_that_are_all_lost():
+    found = pictures(4, tuple("abcd"))
+    lost = measured(found, np.eye(4)[np.zeros(16, int)])
+    writer = chapters.Chapters(UDA(network(4)), found, lost)
+    section = writer.worth_labeling(None)
+    assert not section.pictures and len(section.text) == 1
+    assert "No network is better than chance, so that" in section.text[0]
+    assert not writer.mistakes().pictures
+
+
+def test_one_evaluation_is_told_of():
+    found = pictures(4, tuple("abcd"))
+    writer = chapters.Chapters(UDA(network(4)), found, None)
+    for steps, said in (([100], True), ([50, 100], False)):
+        metrics = {"step": steps, "loss": [1.0] * len(steps)}
+        section = writer.training(metrics, "test")
+        assert ("one evaluation alone" in section.text[0]) == said
 
 
 @pytest.mark.parametrize("kind", ["mpl", "supervised"])

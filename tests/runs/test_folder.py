@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 
@@ -114,6 +115,79 @@ def test_settings_that_only_one_has(tmp_path):
     less = {k: v for k, v in SETTINGS.items() if k != "name"}
     with pytest.raises(FileExistsError, match="name was 'ü', is None"):
         runs.RunFolder(tmp_path, less, True, "--output_dir")
+
+
+RECORD = {"steps": 60, "warmup_steps": 4, "seed": 0, "name": "digits"}
+RECORD |= {"labeled_images": 10, "data_options": {"seed": 0, "labels": None}}
+ASKED = {"seed": 0, "recipe": None, "backup_every": None, "labels": None}
+ASKED |= {"changes": {"steps": 60}}
+
+
+@pytest.mark.parametrize(
+    ("record", "asked", "said", "unsaid"),
+    [
+        (
+            {"steps": 90, "warmup_steps": 6},
+            {"changes": {"steps": 90}, "backup_every": 5},
+            "{steps} was 60. Received: output_dir=OUT, steps=90. To",
+            ["warmup", "backup"],
+        ),
+        # What was given before, and now is not, is the recipe's.
+        (
+            {"steps": 1500, "warmup_steps": 100},
+            {"changes": {}},
+            "{steps} was 60. Received: output_dir=OUT, steps=1500. To",
+            ["warmup"],
+        ),
+        (
+            {"steps": 90, "seed": 2, "data_options": {"seed": 2}},
+            {"changes": {"steps": 90}, "seed": 2},
+            "{seed} was 0 and {steps} was 60. Received: output_dir=OUT, seed=2,"
+            " steps=90. To go on, set each as",
+            ["data_options"],
+        ),
+        # Other pictures follow from other labels, and from no number of steps.
+        (
+            {"labeled_images": 20, "data_options": {"seed": 0, "labels": "b"}},
+            {"labels": "b"},
+            "{labels} was not set. Received: output_dir=OUT, labels=b. To",
+            ["labeled_images", "data_options"],
+        ),
+        (
+            {"steps": 90, "labeled_images": 20},
+            {"changes": {"steps": 90}},
+            "{steps} was 60. Received: output_dir=OUT, steps=90, where "
+            "labeled_images was 10, is 20. To",
+            [],
+        ),
+        (
+            {"labeled_images": 9},
+            {},
+            "OUT, where labeled_images was 10, is 9",
+            [],
+        ),
+        (
+            {"name": "fashion_mnist", "warmup_steps": 9},
+            {"recipe": "fashion_mnist"},
+            "{recipe} was digits. Received: output_dir=OUT, recipe=fashion",
+            ["warmup"],
+        ),
+    ],
+)
+def test_what_was_given_otherwise_is_named(
+    record, asked, said, unsaid, tmp_path
+):
+    def make(resume, record, asked):
+        return runs.RunFolder(tmp_path, record, resume, "output_dir", asked)
+
+    make(False, RECORD, ASKED).begin()
+    with pytest.raises(FileExistsError) as found:
+        make(True, RECORD | record, ASKED | asked)
+    text = str(found.value)
+    said = re.sub(r"{(\w+)}", r"`\1`", said.replace("OUT", str(tmp_path)))
+    assert said in text
+    assert not [word for word in unsaid if word in text]
+    make(True, RECORD, ASKED | {"backup_every": 5})
 
 
 def test_one_job_alone_has_a_folder(tmp_path):
