@@ -1,7 +1,7 @@
 """Speed of the views: ours, the same policies in Pillow, Keras and keras-cv.
 
 Printed as Markdown: images (or weak and strong pairs of them) per second of
-processor time on one core, medians of alternating rounds, and the ratio to
+CPU time on one core, medians of alternating rounds, and the ratio to
 Pillow. All of TensorFlow is held to one thread; ours, Keras and keras-cv run
 inside `Dataset.map`, as in training. At the end: layers and functions of others
 as views, each beside the view of ours that is closest; `--others` alone.

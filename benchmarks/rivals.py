@@ -20,8 +20,8 @@ numbers as ours where the rival has such a number ("ours").
 
 Each run appends a row to OUTPUT: the accuracy in % of what the rival evaluates
 (its average where it has one), that of the last weights, steps, seconds. A run
-that has its row is not made again. With --seconds each rival has that much of a
-processor's time instead of equal steps; how many steps these are is reckoned
+that has its row is not made again. With --seconds each rival has that much
+CPU time instead of equal steps; how many steps these are is reckoned
 from its row of equal steps, which is made first. A rival that fails has its
 error in `note`, and the accuracy is then of the same method in our code, where
 `package` says so.
@@ -124,7 +124,7 @@ class FinishedError(Exception):
 
 
 class Clock:
-    """Time of a training, of the wall and of the processor."""
+    """Time of a training, of the wall and of the CPU."""
 
     def __init__(self):
         self.begin = time.monotonic(), time.process_time()
@@ -709,7 +709,7 @@ def row_of(path, key):
 
 
 def steps_in(row, seconds):
-    """How many steps a processor makes in so many seconds, by a row."""
+    """How many steps a CPU makes in so many seconds, by a row."""
     first = float(row["first_step_cpu_seconds"])
     rest = float(row["cpu_seconds"]) - first
     step = rest / max(int(row["steps"]) - 1, 1)
@@ -769,7 +769,7 @@ def main(_):
             raise app.UsageError(
                 f"--{name} must be of {', '.join(known)}, not {wrong[0]!r}"
             )
-    # PyTorch needs none on a processor; loaded after TensorFlow, it crashes.
+    # PyTorch needs none on a CPU; loaded after TensorFlow, it crashes.
     sys.modules.setdefault("triton", None)
     tf.config.threading.set_intra_op_parallelism_threads(FLAGS.threads)
     tf.config.threading.set_inter_op_parallelism_threads(FLAGS.threads)

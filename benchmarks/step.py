@@ -466,7 +466,7 @@ def profile(batch_size):
     axis.invert_yaxis()
     axis.margins(x=0.08)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("seconds of processor time in a step, all threads")
+    axis.set_xlabel("seconds of CPU time in a step, all threads")
     axis.set_title(
         f"A step of WRN-28-2, {batch_size} labeled and {7 * batch_size} "
         f"unlabeled images: {seconds:.2f} s",

@@ -6,7 +6,7 @@ Meta Pseudo Labels by the recipe `digits`, with the callback as it is by
 default, pictures included. Timed is every call of the callback's hooks that
 the training waits for, so that what the training itself takes does not blur
 it; pictures are also timed by themselves. Where other work shares the
-processor, the time that the callback itself was on it tells more.
+CPU, the time that the callback itself was on it tells more.
 """
 
 import os
@@ -32,7 +32,7 @@ class Timed(callbacks.TensorBoard):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.hooks, self.processor = 0.0, 0.0
+        self.hooks, self.cpu = 0.0, 0.0
         self.pictures, self._depth = [], 0
         for name in dir(self):
             if name.startswith("on_"):
@@ -48,7 +48,7 @@ class Timed(callbacks.TensorBoard):
                 self._depth -= 1
                 if not self._depth:  # hooks call each other
                     self.hooks += time.perf_counter() - begin
-                    self.processor += time.thread_time() - busy
+                    self.cpu += time.thread_time() - busy
 
         return call
 
@@ -93,8 +93,8 @@ def main(argv):
         f"{1000 * (watch.hooks - pictures) / steps:.3f} for numbers and "
         f"{1000 * pictures / steps:.3f} for pictures, drawn "
         f"{len(watch.pictures)} times in "
-        f"{', '.join(seconds_of(watch))} s; on the processor "
-        f"{1000 * watch.processor / steps:.3f} ms; "
+        f"{', '.join(seconds_of(watch))} s; on the CPU "
+        f"{1000 * watch.cpu / steps:.3f} ms; "
         f"{size / 2**20:.1f} MB written"
     )
 

@@ -1,6 +1,6 @@
 """Runs scripts in processes of their own, without importing TensorFlow anew.
 
-Importing it takes 5 seconds of a processor. A server has done it once, and is
+Importing it takes 5 seconds of a CPU. A server has done it once, and is
 forked for each script: the child has the arguments, the environment, the folder
 and the files for its output that a new process would have, and a process id to
 which signals can be sent.

@@ -147,7 +147,7 @@ def resized_crop(
     x, box = as_images(x, "resized_crop"), tf.convert_to_tensor(box, tf.int32)
     mirror = tf.zeros(tf.shape(x)[:1], tf.bool) if mirror is None else mirror
 
-    # One image at a time: it stays in the processor's cache, and
+    # One image at a time: it stays in the CPU's cache, and
     # `tf.image.crop_and_resize` is slower.
     def cut(inputs):
         image, place, mirrored = inputs

@@ -174,7 +174,7 @@ def cifar_views(size: int = 32) -> Views:
 
 
 def svhn_views(size: int = 32) -> Views:
-    """Views of house numbers: as `cifar_views`, without flips.
+    """Views of SVHN's digits: as `cifar_views`, without flips.
 
     Example:
     >>> svhn_views().weak

@@ -62,11 +62,11 @@ def make_strategy(
     arguments.choice("name", name, STRATEGIES)
     if virtual_devices is not None:
         arguments.integer("virtual_devices", virtual_devices, 1)
-        processor = tf.config.list_physical_devices("CPU")[0]
+        cpu = tf.config.list_physical_devices("CPU")[0]
         parts = [tf.config.LogicalDeviceConfiguration()] * virtual_devices
         # A second strategy of the process finds it split already.
-        if tf.config.get_logical_device_configuration(processor) != parts:
-            tf.config.set_logical_device_configuration(processor, parts)
+        if tf.config.get_logical_device_configuration(cpu) != parts:
+            tf.config.set_logical_device_configuration(cpu, parts)
     if name in ("auto", "multi_worker"):
         resolver = _workers()
         if resolver is not None:

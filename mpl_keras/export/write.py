@@ -399,7 +399,7 @@ def _same_size(data):
 
 def _compare(network, path, images, format, preprocessing):
     """Runs what was written; raises or warns where it differs too much."""
-    # On the processor, because some GPUs round more than is allowed here.
+    # On the CPU, because some GPUs round more than is allowed here.
     with tf.device("CPU:0"):
         x = preprocessing.crop(images) * np.float32(preprocessing.scale)
         logits = network(tf.constant(x), training=False)

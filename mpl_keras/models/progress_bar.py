@@ -60,12 +60,12 @@ class ProgressBar(keras.callbacks.ProgbarLogger):
             logs: All.
             steps: Of an epoch.
         """
-        room = _COLUMNS - _SHORTEST - _fixed(steps)
+        width = _COLUMNS - _SHORTEST - _fixed(steps)
         shown = {}
         for name in self._in_order(logs):
             names = self._with_validation(name)
-            room -= sum(_length(key, logs.get(key)) for key in names)
-            if room < 0 and shown:
+            width -= sum(_length(key, logs.get(key)) for key in names)
+            if width < 0 and shown:
                 break
             shown |= {key: logs[key] for key in names if key in logs}
         if logs.get("bad_steps"):  # worth a line that wraps

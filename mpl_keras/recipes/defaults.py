@@ -32,8 +32,8 @@ _ONE_DEVICE = {
     "consistency_ramp_steps": 1000,
     "label_smoothing": 0.1,
 }
-# On a processor alone the settings for one device would take days.
-_PROCESSOR = {
+# On a CPU alone the settings for one device would take days.
+_CPU = {
     "labeled_batch_size": 16,
     "unlabeled_batch_size": 48,
     "steps": 2000,
@@ -95,7 +95,7 @@ _LARGE = _Row(
 _LARGE_LIGHT = _Row(
     None,
     "imagenet_10_percent",
-    _LARGE.changes | _PROCESSOR | _MOBILE,
+    _LARGE.changes | _CPU | _MOBILE,
     "MobileNetV2 and few small steps, because a ResNet-50 takes a CPU "
     "weeks; not searched: --weights of a pretrained network help most",
 )

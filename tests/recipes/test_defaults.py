@@ -31,7 +31,7 @@ def test_two_classes_ask_for_more_confidence():
 
 
 @pytest.mark.parametrize("size", [8, 15, 16, 31, 32, 64])
-def test_a_processor_gets_a_network_that_takes_the_pictures(size):
+def test_a_cpu_gets_a_network_that_takes_the_pictures(size):
     recipe = recipes.default(size, 10, gpu=False)
     network = networks.make(recipe.backbone, (size, size, 3), 10)
     assert network.count_params() < 500_000
