@@ -10,7 +10,10 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "mpl_keras/__init__.py").read_text()
 ).group(1)
 
-EXAMPLES = ["jinja2", "matplotlib", "pandas", "scikit-learn", "tensorboard"]
+# What the commands draw and show.
+REPORT = ["jinja2", "matplotlib", "tensorboard"]
+# Data frames and scikit-learn's protocol, data and photographs besides.
+EXAMPLES = [*REPORT, "pandas", "scikit-learn"]
 EXPORT = ["ai-edge-litert", "onnx", "onnxruntime", "tf2onnx"]
 TUNE = ["keras-tuner"]
 DOCS = ["furo", "latex2mathml", "myst-parser", "sphinx>=8"]
@@ -50,6 +53,7 @@ setup(
         "docs": DOCS,
         "examples": EXAMPLES,
         "export": EXPORT,
+        "report": REPORT,
         "tune": TUNE,
         "typing": TYPING,
         "tests": [

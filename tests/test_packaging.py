@@ -3,6 +3,7 @@
 import importlib.util
 import pathlib
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ import tarfile
 import zipfile
 
 import pytest
+import setuptools
 
 import mpl_keras
 
 ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "mpl_keras"
 VERSION = mpl_keras.__version__
 
 
@@ -45,6 +48,50 @@ def test_what_the_dockerfile_copies_is_there():
     # All that setup.py reads is among them.
     read = re.findall(r'ROOT / "([^"/]+)', text_of("setup.py"))
     assert set(read) <= set(paths)
+
+
+@pytest.fixture(scope="module")
+def told():
+    """What setup.py tells setuptools."""
+    with pytest.MonkeyPatch.context() as patch:
+        told = {}
+        patch.setattr(setuptools, "setup", told.update)
+        runpy.run_path(str(ROOT / "setup.py"))
+    return told
+
+
+def test_extras_hold_what_they_are_named_for(told):
+    """The project names keras-cv and tensorflow-datasets as requirements."""
+    assert {"keras-cv", "tensorflow-datasets"} <= set(told["install_requires"])
+    extras = {name: set(held) for name, held in told["extras_require"].items()}
+    assert extras["report"] == {"jinja2", "matplotlib", "tensorboard"}
+    more = extras["examples"] - extras["report"]
+    assert more == {"pandas", "scikit-learn"}
+
+
+def test_texts_name_the_smallest_extra(told):
+    """What draws, and fills pages, needs neither pandas nor scikit-learn."""
+    files = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/**/*.md"),
+        ROOT / "Dockerfile",
+    ]
+    files += [*ROOT.glob("docs/**/*.ipynb"), *PACKAGE.rglob("*.py")]
+    named = {
+        (str(file.relative_to(ROOT)), name)
+        for file in files
+        if "_build" not in file.parts
+        for name in re.findall(
+            r"install[^`\n]*\n?.*?(?:mpl_keras|\.)\[(\w+)\]",
+            file.read_text(encoding="utf-8"),
+        )
+    }
+    assert {name for _, name in named} <= set(told["extras_require"])
+    assert ("mpl_keras/report/canvas.py", "report") in named
+    # These use pandas, scikit-learn, or any command.
+    assert {file for file, name in named if name == "examples"} == {
+        *("README.md", "docs/your_tables.md", "Dockerfile"),
+    }
 
 
 @pytest.mark.slow

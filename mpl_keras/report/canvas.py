@@ -1,7 +1,7 @@
 """What figures are drawn with: colours, letters, files.
 
 A light and a dark page are drawn alike, by `style`. matplotlib comes with `pip
-install "mpl_keras[examples]"`, and is asked for when something is drawn.
+install "mpl_keras[report]"`, and is asked for when something is drawn.
 """
 
 import contextlib

@@ -2,7 +2,7 @@
 
 Every figure is legible at a width of 400 CSS pixels, on a light and on a dark
 page: draw, and write, within `style`. matplotlib comes with `pip install
-"mpl_keras[examples]"`.
+"mpl_keras[report]"`.
 """
 
 from collections.abc import Mapping, Sequence

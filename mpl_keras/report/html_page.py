@@ -1,7 +1,7 @@
 """Pages that need nothing but themselves: templates filled, pictures put in.
 
 A page is one file of HTML, without scripts. Jinja2, which fills the templates,
-comes with `pip install "mpl_keras[examples]"`.
+comes with `pip install "mpl_keras[report]"`.
 """
 
 import base64

@@ -1,7 +1,7 @@
 """The report of a training: one page, and the pictures beside it.
 
 They are drawn with matplotlib, and the page is filled by Jinja2, which come
-with `pip install "mpl_keras[examples]"`.
+with `pip install "mpl_keras[report]"`.
 """
 
 import os

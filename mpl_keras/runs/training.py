@@ -172,7 +172,7 @@ class Training:
         """Finds out what can be drawn; raises for what was asked for."""
         if self.settings.report:
             report.check_installed()
-        # Without the extra "examples" a training has no pictures.
+        # Without the extra "report" a training has no pictures.
         self.draws = not report.missing(page=False)
         self.writes_page = self.settings.report is not False
         self.writes_page = self.writes_page and not report.missing()
