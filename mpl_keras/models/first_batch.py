@@ -48,7 +48,8 @@ def check(networks: Mapping[str, keras.Model], x: Any, labels: Any) -> None:
                 name,
                 "output logits, without softmax or sigmoid at the end: on "
                 "probabilities the losses hardly learn, and no pseudo label "
-                f"is ever sure{_SILENCE}",
+                "is ever sure. "
+                f"{requirements.how_to_give_logits(network)[:-1]}{_SILENCE}",
                 f"{network.name!r}, whose outputs are probabilities",
             )
         loss = float(tf.reduce_mean(losses.crossentropy(labels, logits)))

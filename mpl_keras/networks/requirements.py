@@ -237,10 +237,45 @@ def _warn_of_probabilities(network, argument, stacklevel):
         last, _ = _last_layer(network)
         warnings.warn(
             "Networks must output logits, without softmax or sigmoid at the "
-            f"end. Received: {argument}={network.name!r}, whose last layer is "
+            f"end. {how_to_give_logits(network)} Received: "
+            f"{argument}={network.name!r}, whose last layer is "
             f"{last.name!r} of class {type(last).__name__}.",
             stacklevel=stacklevel,
         )
+
+
+def how_to_give_logits(network: keras.Model) -> str:
+    """What to change in a network that ends in probabilities, in a sentence.
+
+    Args:
+        network: Its last layer, or what follows it, is a softmax or sigmoid.
+
+    Example:
+    >>> layers = [keras.Input((2,)), keras.layers.Dense(3, "softmax")]
+    >>> print(how_to_give_logits(keras.Sequential(layers)))
+    Remove the activation of the last layer: `Dense(3)` in place of \
+`Dense(3, activation="softmax")`.
+    """
+    last, activation = _last_layer(network)
+    kind, name = type(last).__name__, last_activation(network)
+    if name not in ("softmax", "sigmoid"):
+        return (
+            "Remove what makes probabilities at the end of the network, whose "
+            f"last layer is {last.name!r} of class {kind}."
+        )
+    if not isinstance(last, keras.layers.Layer):
+        return f"Remove the activation of the last layer: the call of {name}."
+    if isinstance(last, keras.layers.Activation) or activation is last:
+        called = "()" if activation is last else f'("{name}")'
+        return (
+            "Remove the activation of the last layer: leave out "
+            f"`{kind}{called}`, the layer {last.name!r}."
+        )
+    units = getattr(last, "units", getattr(last, "filters", "..."))
+    return (
+        f"Remove the activation of the last layer: `{kind}({units})` in place "
+        f'of `{kind}({units}, activation="{name}")`.'
+    )
 
 
 def check_pair(teacher: keras.Model, student: keras.Model) -> None:

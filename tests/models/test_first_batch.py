@@ -61,18 +61,30 @@ def test_values_that_a_network_scales_itself():
 
 
 @pytest.mark.parametrize(
-    "end",
+    ("end", "cure"),
     [
-        layers.Softmax(),
-        layers.Activation("sigmoid"),
-        layers.Lambda(lambda x: tf.nn.softmax(x)),
-        layers.Dense(3, "softmax"),
+        (layers.Softmax(name="end"), "leave out `Softmax()`, the layer 'end'"),
+        (
+            layers.Activation("sigmoid", name="end"),
+            "leave out `Activation(\"sigmoid\")`, the layer 'end'",
+        ),
+        (
+            layers.Lambda(lambda x: tf.nn.softmax(x), name="end"),
+            "Remove what makes probabilities at the end of the network, whose "
+            "last layer is 'end' of class Lambda",
+        ),
+        (
+            layers.Dense(3, "softmax"),
+            "Remove the activation of the last layer: `Dense(3)` in place of "
+            '`Dense(3, activation="softmax")`',
+        ),
     ],
     ids=["layer", "sigmoid", "lambda", "dense"],
 )
-def test_outputs_that_are_probabilities(end):
+def test_outputs_that_are_probabilities(end, cure):
     said = refused(make_net(end), name="teacher")
     assert "`teacher` must output logits" in said
+    assert f"{cure} (`check_first_batch=False`" in said
 
 
 @pytest.mark.parametrize(
