@@ -1,12 +1,15 @@
 """`mpl-keras predict`: pictures, rows or texts, classified into a table."""
 
+import itertools
 import sys
+import unicodedata
 
 from mpl_keras import export, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.commands.command import Command
 
 _SHOWN = 20  # classes
+_COLUMNS = 80
 COMMAND = Command(
     "predict",
     """\
@@ -69,6 +72,42 @@ def predict(model: str, folder: str) -> None:
         f"{counts.errors:,} with errors; wrote "
         f"{names.printable(flags.output)}"
     )
+    for line in class_table(counts):
+        print(line)
+
+
+def class_table(counts: export.Counts) -> list[str]:
+    r"""Lines of a table of the classes, the most frequent ones first.
+
+    Args:
+        counts: What `export.write_predictions` returns.
+
+    Example:
+    >>> counts = export.Counts(files=5, classes={"dog": 1, "cat": 3})
+    >>> print(*class_table(counts), sep="\n")
+    files  class
+        3  cat
+        1  dog
+    """
     by_number = sorted(counts.classes.items(), key=lambda item: -item[1])
-    for name, count in by_number[:_SHOWN]:
-        print(f"{count:8,}  {names.printable(name)}")
+    if not by_number:
+        return []
+    rows = [(counts.unit, "class")]
+    rows += [(f"{n:,}", names.printable(c)) for c, n in by_number[:_SHOWN]]
+    rest = [number for _, number in by_number[_SHOWN:]]
+    if rest:
+        rows.append((f"{sum(rest):,}", f"in {len(rest):,} more classes"))
+    width = max(len(number) for number, _ in rows)
+    return [
+        f"{number:>{width}}  {_cut(name, _COLUMNS - width - 2)}"
+        for number, name in rows
+    ]
+
+
+def _cut(text, width):
+    """A text of at most so many columns; Chinese letters take two."""
+    wide = [1 + (unicodedata.east_asian_width(c) in "WF") for c in text]
+    if sum(wide) <= width:
+        return text
+    kept = sum(end <= width - 3 for end in itertools.accumulate(wide))
+    return text[:kept] + "..."

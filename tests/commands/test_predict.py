@@ -12,8 +12,8 @@ import PIL.Image
 import pytest
 import scripts
 
-from mpl_keras import datasets
-from mpl_keras.commands.predict import COMMAND
+from mpl_keras import datasets, export
+from mpl_keras.commands.predict import COMMAND, class_table
 from mpl_keras.export import write
 
 
@@ -31,6 +31,8 @@ def test_the_table(classifier_file, picture_folder, bad_pictures, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "76 files" in done.stdout and "5 with errors" in done.stdout
+    head, *shown = done.stdout.split("\n", 1)[1].splitlines()
+    assert head == "files  class" and 1 <= len(shown) <= 3
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 76
@@ -59,6 +61,21 @@ def test_the_table(classifier_file, picture_folder, bad_pictures, tmp_path):
     assert "unless --overwrite is set" in done.stderr
     assert "filepath" not in done.stderr
     assert output.read_text() == before
+
+
+def test_the_classes_in_the_terminal():
+    """Heads, numbers that end in one column, 80 columns, and what is left."""
+    classes = {f"class {n}": 30 - n for n in range(22)}
+    classes |= {"x" * 100: 12345, "\u732b" * 60: 1000, "a\x1b[31m\n": 999}
+    lines = class_table(export.Counts(unit="rows", classes=classes))
+    assert lines[0] == "  rows  class"
+    assert lines[1] == "12,345  " + 69 * "x" + "..."
+    assert lines[2] == " 1,000  " + 34 * "\u732b" + "..."
+    assert lines[3] == r"   999  a\x1b[31m\n"
+    assert lines[4] == "    30  class 0"
+    assert lines[-1] == "    55  in 5 more classes" and len(lines) == 22
+    assert max(map(len, lines)) == 80
+    assert class_table(export.Counts()) == []
 
 
 def test_mistakes_are_said(classifier_file, tmp_path, capsys):
