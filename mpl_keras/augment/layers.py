@@ -6,37 +6,22 @@ seed for the time of a call. So the batch of a step is the same however often,
 and wherever a training begins.
 """
 
-import contextlib
 import dataclasses
 import inspect
-import random
-import re
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.augment import draws
 from mpl_keras.augment.geometry import like
 from mpl_keras.augment.views import View
 from mpl_keras.checks import settings
 from mpl_keras.checks.arguments import ArgumentError
 
-# One at a time has the generators of a layer, and Python's and numpy's seeds.
-_LOCK = threading.RLock()
-# Names of TensorFlow's: graphs of loops, and the scope of `vectorized_map`.
-_LOOP, _VECTORIZED = re.compile(r"while_(body|cond)(_\d+)*$"), "loop_body"
 _SEED_STATE = "seed_generator_state"  # as Keras names such variables
-_REDIRECTED = (
-    "uniform",
-    "normal",
-    "truncated_normal",
-    "gamma",
-    "shuffle",
-    "categorical",
-)
 
 
 def from_layer(layer: keras.layers.Layer, *, eager: bool = False) -> View:
@@ -142,19 +127,23 @@ class _LayerView:
     def __call__(self, x: Any, seed: tf.Tensor) -> tf.Tensor:
         """What the layer makes of a batch, by this seed alone."""
         if self.eager:
-            with _LOCK:
+            with draws.LOCK:
                 self._build(tf.convert_to_tensor(x))
             return _in_python(self._see, x, seed)
         x, seed = tf.convert_to_tensor(x), tf.convert_to_tensor(seed)
-        with _LOCK:
+        with draws.LOCK:
             self._build(x)
-            with _no_draws_of_python(self.layer):
-                return _like(self._see(x, seed), x)
+            before = draws.state_of_python()
+            seen = _like(self._see(x, seed), x)
+            if draws.state_of_python() != before:  # A graph draws only once.
+                why = "it draws with Python's `random` or numpy"
+                _raise_elsewhere(self.layer, why)
+        return seen
 
     def _build(self, x):
         """Its weights, which cannot be made while its states are replaced."""
         if not self.layer.built and x.shape[1:].is_fully_defined():
-            with tf.init_scope(), _seeded(0):
+            with tf.init_scope(), draws.seeded(0):
                 before = [(state, state.numpy()) for state in self._states()]
                 self.layer(tf.zeros([1, *x.shape[1:]], x.dtype))
                 for state, value in before:
@@ -169,7 +158,7 @@ class _LayerView:
         """A batch, or each image where the layer looks at one at a time."""
         if not _sees_single_images(self.layer):
             return self._draw(x, seed)
-        seeds = _seeds(tf.shape(x)[0], seed)
+        seeds = draws.seeds(tf.shape(x)[0], seed)
         return tf.map_fn(
             lambda pair: self._draw(*pair),
             (x, seeds),
@@ -179,14 +168,18 @@ class _LayerView:
     def _draw(self, x, seed):
         """One call, with all states that the layer draws from set."""
         states = self._states()
-        own, other = tf.unstack(_seeds(2, seed))
-        values = tf.cast(_seeds(len(states), own), tf.int64)
+        own, other = tf.unstack(draws.seeds(2, seed))
+        values = tf.cast(draws.seeds(len(states), own), tf.int64)
         pairs = list(zip(states, tf.unstack(values), strict=True))
         training = "training" in inspect.signature(self.layer.call).parameters
-        draws = _Draws(other)
-        with keras.StatelessScope(pairs) as scope, _drawing(self.layer, draws):
+        source = draws.Draws(other)
+        parts = _layers(self.layer)
+        with (
+            keras.StatelessScope(pairs) as scope,
+            draws.redirected(parts, source),
+        ):
             seen = self.layer(x, **({"training": True} if training else {}))
-        if draws.looped:
+        if source.looped:
             _raise_elsewhere(self.layer, "it draws within a loop")
         if set(scope.state_mapping) - {id(state) for state in states}:
             raise ArgumentError(
@@ -214,7 +207,7 @@ class _FunctionView:
     def _see(self, x, seed):
         x = x.numpy()
         if self.reseed is not None:
-            self.reseed(_number(seed))
+            self.reseed(draws.number_of(seed))
         if not self.each:
             return tf.convert_to_tensor(np.asarray(self.function(x)))
         seen = [np.asarray(self.function(example)) for example in x]
@@ -225,7 +218,7 @@ def _in_python(see, x, seed):
     """A view that is computed in Python, one batch at a time."""
 
     def run(x, seed):
-        with _LOCK, _seeded(_number(seed)):
+        with draws.LOCK, draws.seeded(draws.number_of(seed)):
             return _like(see(x, seed), x)
 
     x = tf.convert_to_tensor(x)
@@ -239,43 +232,6 @@ def _like(seen, x):
     """What was seen, with the dtype of the examples."""
     seen = tf.convert_to_tensor(seen)
     return seen if seen.dtype == x.dtype else like(seen, x, seen.shape)
-
-
-def _seeds(count, seed):
-    """As many seeds of one, int32 [count, 2]."""
-    return tf.random.stateless_uniform([count, 2], seed, None, None, tf.int32)
-
-
-def _number(seed):
-    """A seed of Python, in [0, 2**32)."""
-    words = np.asarray(seed).astype(np.int64) & 0xFFFFFFFF
-    return int(np.random.SeedSequence(words).generate_state(1)[0])
-
-
-@contextlib.contextmanager
-def _seeded(number: int) -> Iterator[None]:
-    """Within it, Python's and numpy's draws follow from a number."""
-    before = random.getstate(), np.random.get_state()
-    random.seed(number)
-    np.random.seed(number)
-    try:
-        yield
-    finally:
-        random.setstate(before[0])
-        np.random.set_state(before[1])
-
-
-@contextlib.contextmanager
-def _no_draws_of_python(layer) -> Iterator[None]:
-    """Raises if Python draws in it: in a graph, it would draw only once."""
-    before = random.getstate(), np.random.get_state()[1:3]
-    yield
-    after = random.getstate(), np.random.get_state()[1:3]
-    if before[0] != after[0] or not all(
-        np.array_equal(one, other)
-        for one, other in zip(before[1], after[1], strict=True)
-    ):
-        _raise_elsewhere(layer, "it draws with Python's `random` or numpy")
 
 
 def _raise_elsewhere(layer, why):
@@ -302,9 +258,6 @@ def _without_seeds(known):
     return known
 
 
-# keras-cv, and layers that draw with `tf.random`.
-
-
 def _layers(layer):
     """A layer, and all that it is made of."""
     seen, waiting = [], [layer]
@@ -328,134 +281,3 @@ def _sees_single_images(layer):
     """
     names = [kind.__name__ for kind in type(layer).__mro__]
     return "BaseImageAugmentationLayer" in names
-
-
-class _Draws:
-    """Draws that follow from a seed, in place of a `tf.random.Generator`.
-
-    Attributes:
-        looped: Whether it has drawn where each round of a loop would draw the
-            same. Keras would change an error that is raised there.
-    """
-
-    def __init__(self, seed):
-        self.looped = False
-        self._seed = seed
-        self._count = 0
-        self._graph = _graph()
-
-    def _next(self):
-        graph = _graph()
-        self.looped |= _VECTORIZED in tf.get_current_name_scope()
-        while graph is not None and graph is not self._graph:
-            self.looped |= bool(_LOOP.search(getattr(graph, "name", "")))
-            graph = getattr(graph, "outer_graph", None)
-        self._count += 1
-        return tf.random.experimental.stateless_fold_in(self._seed, self._count)
-
-    def uniform(
-        self,
-        shape,
-        minval=0,
-        maxval=None,
-        dtype=tf.float32,
-        seed=None,
-        name=None,
-    ):
-        """As `tf.random.uniform`."""
-        if maxval is None and tf.as_dtype(dtype).is_floating:
-            maxval = 1
-        return tf.random.stateless_uniform(
-            shape, self._next(), minval, maxval, dtype, name
-        )
-
-    def normal(
-        self,
-        shape,
-        mean=0.0,
-        stddev=1.0,
-        dtype=tf.float32,
-        seed=None,
-        name=None,
-    ):
-        """As `tf.random.normal`."""
-        return tf.random.stateless_normal(
-            shape, self._next(), mean, stddev, dtype, name
-        )
-
-    def truncated_normal(
-        self,
-        shape,
-        mean=0.0,
-        stddev=1.0,
-        dtype=tf.float32,
-        seed=None,
-        name=None,
-    ):
-        """As `tf.random.truncated_normal`."""
-        return tf.random.stateless_truncated_normal(
-            shape, self._next(), mean, stddev, dtype, name
-        )
-
-    def gamma(
-        self, shape, alpha, beta=None, dtype=tf.float32, seed=None, name=None
-    ):
-        """As `tf.random.gamma`."""
-        alpha = tf.convert_to_tensor(alpha, dtype)
-        beta = tf.ones([], dtype) if beta is None else tf.cast(beta, dtype)
-        each = tf.shape(alpha + beta)
-        return tf.random.stateless_gamma(
-            tf.concat([shape, each], 0), self._next(), alpha, beta, dtype, name
-        )
-
-    def shuffle(self, value, seed=None, name=None):
-        """As `tf.random.shuffle`."""
-        return tf.random.experimental.stateless_shuffle(value, self._next())
-
-    def categorical(
-        self, logits, num_samples, dtype=None, seed=None, name=None
-    ):
-        """As `tf.random.categorical`."""
-        return tf.random.stateless_categorical(
-            logits, num_samples, self._next(), dtype or tf.int64, name
-        )
-
-
-def _graph():
-    """The graph that operations go to, or None where there is none."""
-    if tf.executing_eagerly():
-        return None
-    return tf.compat.v1.get_default_graph()
-
-
-@contextlib.contextmanager
-def _drawing(layer, draws: _Draws) -> Iterator[None]:
-    """Within it, TensorFlow's draws of this thread are others."""
-    thread = threading.get_ident()
-    held = [
-        (vars(part), name, value)
-        for part in _layers(layer)
-        for name, value in vars(part).items()
-        if isinstance(value, tf.random.Generator)
-    ]
-    before = {name: getattr(tf.random, name) for name in _REDIRECTED}
-
-    def redirected(name):
-        def draw(*args, **kwargs):
-            if threading.get_ident() != thread:
-                return before[name](*args, **kwargs)
-            return getattr(draws, name)(*args, **kwargs)
-
-        return draw
-
-    try:
-        for attributes, name, _ in held:
-            attributes[name] = draws
-        for name in _REDIRECTED:
-            setattr(tf.random, name, redirected(name))
-        yield
-    finally:
-        for name, function in before.items():
-            setattr(tf.random, name, function)
-        for attributes, name, value in held:
-            attributes[name] = value

@@ -5,7 +5,6 @@ that was not interrupted.
 """
 
 import random
-import threading
 
 import keras
 import numpy as np
@@ -225,25 +224,6 @@ def test_the_state_of_a_layer_and_of_python_stay():
     view(IMAGES, SEED), mixed(IMAGES, SEED)
     assert (random.random(), np.random.random()) == want != drawn
     np.testing.assert_array_equal(layer.variables[0].numpy(), state)
-
-
-def test_other_threads_draw_as_they_would():
-    uniform, drawn = tf.random.uniform, []
-
-    class Slow(keras.layers.Layer):
-        def call(self, x):
-            def draw():
-                tf.random.set_seed(3)
-                drawn.append(tf.random.uniform([2]).numpy())
-
-            thread = threading.Thread(target=draw)
-            thread.start(), thread.join()
-            return x
-
-    augment.from_layer(Slow())(IMAGES, SEED)
-    assert tf.random.uniform is uniform
-    tf.random.set_seed(3)
-    np.testing.assert_array_equal(drawn[0], tf.random.uniform([2]).numpy())
 
 
 def test_a_seed_of_the_layer_is_none_of_the_view():
