@@ -1,6 +1,7 @@
 """Labels as people have them: class names, and rows without a label."""
 
-from collections.abc import Sequence
+import numbers
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,54 @@ def as_array(y: Any) -> np.ndarray:
     return plain
 
 
+def with_gaps(y: Iterable[Any], signs: Sequence = ()) -> list[Any]:
+    """One label for each example as Python has it, None where it is missing.
+
+    Missing are None, NaN and pandas' NA and NaT. Numbers that are whole become
+    integers, texts and bytes Python's texts.
+
+    Args:
+        y: Texts, numbers, booleans or others, and gaps.
+        signs: What stands for a missing label besides, as "?" or -1.
+
+    Example:
+    >>> with_gaps(["cat", None, b"dog", "?"], signs=["?"])
+    ['cat', None, 'dog', None]
+    >>> with_gaps(np.array([1.0, np.nan, -1.0]))
+    [1, None, -1]
+    """
+    return [None if _is_gap(v, signs) else _plain(v) for v in map(_own, y)]
+
+
+def _own(value):
+    """A value of Python in place of numpy's, a text in place of bytes."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _plain(value):
+    """A whole number as an integer, a text as no other kind of text."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Real) and float(value).is_integer():
+        return int(value)
+    return str(value) if isinstance(value, str) else value
+
+
+def _is_gap(value, signs):
+    """Whether it stands for a label that is not known."""
+    if value is None:
+        return True
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    try:
+        if isinstance(value, Hashable) and value in signs:
+            return True
+        return bool(value != value)
+    except (TypeError, ValueError):  # pandas' NA is neither true nor false
+        return type(value).__name__ == "NAType"
+
+
 def known_rows(
     y: np.ndarray, argument: str = "y"
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -57,7 +106,7 @@ def known_rows(
     array([0., 2.])
     """
     if y.dtype == object:
-        known = ~np.array([_is_sign(value) for value in y], bool)
+        known = ~np.array([_is_gap(value, (-1,)) for value in y], bool)
     elif y.dtype.kind in "iuf":
         known = (y == y) & (y != -1)
     else:
@@ -110,18 +159,6 @@ def numbers_of(
         )
     numbers = np.array([place[name] for name in given], np.int32)
     return numbers.reshape(values.shape)
-
-
-def _is_sign(value) -> bool:
-    """Whether it stands for a label that is not known."""
-    if value is None:
-        return True
-    if isinstance(value, (str, bytes, bool, np.bool_)):
-        return False
-    try:
-        return bool(value != value) or bool(value == -1)
-    except (TypeError, ValueError):  # pandas' NA is neither true nor false
-        return type(value).__name__ == "NAType"
 
 
 def _check_texts(values, argument):

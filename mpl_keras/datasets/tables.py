@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mpl_keras import augment
-from mpl_keras.datasets import columns, signs
+from mpl_keras.datasets import columns, labels, signs
 from mpl_keras.datasets import rows as rows_of
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 
@@ -186,8 +186,7 @@ def _views(x, encoder) -> augment.Views | None:
 
 def _classes(column, missing) -> tuple[np.ndarray, tuple]:
     """Class numbers, -1 where the target is missing; and their values."""
-    known = ~_gone(column, missing)
-    values = _target_values(column[known], "frame") if known.any() else []
+    values, known = _target_values(column, "frame", missing)
     present = set(values)
     if len(present) < 2:
         raise ValueError(
@@ -206,16 +205,10 @@ def _classes(column, missing) -> tuple[np.ndarray, tuple]:
     return y, classes
 
 
-def _gone(column, missing) -> np.ndarray:
-    """Which rows have no class."""
-    gone = column.isna().to_numpy(dtype=bool)
-    return gone | signs.are(column.to_numpy(object), missing or ())
-
-
 def _class_ids(column, classes, argument, missing) -> np.ndarray:
     """Class numbers of a column whose every value is known."""
-    gone = int(_gone(column, missing).sum())
-    values = [] if gone else _target_values(column, argument)
+    values, known = _target_values(column, argument, missing)
+    gone = int((~known).sum())
     unknown = set(values) - set(classes)
     if gone or unknown:
         came = f"classes {columns.quoted(unknown, beside=classes)}"
@@ -233,15 +226,16 @@ def _places(values, classes) -> np.ndarray:
     return np.array([place[value] for value in values], np.int32)
 
 
-def _target_values(column, argument) -> list:
-    """Values of a target column without missing ones, as they are compared."""
-    kind, values = columns.kind_of(column), column.tolist()
-    if kind == "numbers":
-        if all(float(value).is_integer() for value in values):
-            return [int(value) for value in values]
+def _target_values(column, argument, missing) -> tuple[list, np.ndarray]:
+    """The classes that are known, and a boolean for each row."""
+    values = labels.with_gaps(column.tolist(), missing or ())
+    known = np.array([value is not None for value in values], bool)
+    values = [value for value in values if value is not None]
+    kind = columns.kind_of(column[known]) if values else "categories"
+    if kind == "numbers" and not all(isinstance(v, int) for v in values):
         kind = "numbers that are not whole"
-    elif kind in ("booleans", "categories"):
-        return values
+    if kind in ("numbers", "booleans", "categories"):
+        return values, known
     raise ValueError(
         "`target` must name a column of classes: text, categories, booleans or "
         f"whole numbers. Received: {kind} in column {column.name!r} of "

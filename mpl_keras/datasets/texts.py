@@ -9,6 +9,7 @@ import numpy as np
 from mpl_keras import augment
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets import columns, signs, tokenizing
+from mpl_keras.datasets import labels as labels_of
 from mpl_keras.datasets import rows as rows_of
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 
@@ -220,7 +221,7 @@ def _label_values(labels, strings, argument, missing) -> list:
     """One label for each text: text, an integer, a boolean, or None."""
     if isinstance(labels, (str, bytes)) or not hasattr(labels, "__iter__"):
         raise ArgumentError(argument, "be a list of labels", repr(labels))
-    values = [_label(value, missing or ()) for value in labels]
+    values = labels_of.with_gaps(labels, missing or ())
     if len(values) != len(strings):
         raise ArgumentError(
             argument,
@@ -234,19 +235,6 @@ def _label_values(labels, strings, argument, missing) -> list:
             argument, "be text, whole numbers or booleans", listed
         )
     return values
-
-
-def _label(value, missing):
-    """A label as Python has it; None where it is missing."""
-    value = value.item() if isinstance(value, np.generic) else value
-    value = value.decode() if isinstance(value, bytes) else value
-    if value is None or type(value).__name__ in ("NAType", "NaTType"):
-        return None
-    if value != value or (not isinstance(value, bool) and value in missing):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return str(value) if isinstance(value, str) else value
 
 
 def _classes(values, class_names, missing) -> tuple[tuple, tuple[str, ...]]:

@@ -1,5 +1,7 @@
 """Class names, and rows without a label, in arrays."""
 
+import decimal
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,3 +127,21 @@ def test_booleans_are_no_signs():
     assert known.all() and values.tolist() == [True, False]
     values, known = labels.known_rows(np.array([True, None, False], object))
     assert known.tolist() == [True, False, True] and values.dtype == bool
+
+
+def test_gaps_of_every_kind():
+    """One meaning for arrays, texts and tables."""
+    gaps = [None, float("nan"), np.float32("nan"), pd.NA, pd.NaT]
+    gaps += [np.datetime64("NaT"), decimal.Decimal("nan")]
+    assert labels.with_gaps(gaps) == [None] * len(gaps)
+    assert not labels.known_rows(np.array([*gaps, -1], object))[1].any()
+    values = [np.str_("a"), b"b", np.int8(-1), 2.0, np.True_, True, ["?"], 0.5]
+    plain = labels.with_gaps(values)
+    assert plain == ["a", "b", -1, 2, True, True, ["?"], 0.5]
+    assert [type(v) for v in plain[:5]] == [str, str, int, int, bool]
+    # A sign is what is equal to it; no boolean is, though True == 1.
+    signs = ["a", -1, 1, 2]
+    expected = [None, "b", None, None, True, True, ["?"], 0.5]
+    assert labels.with_gaps(values, signs) == expected
+    gone = pd.array([1, None], dtype="Int64")
+    assert labels.with_gaps(gone, ["?"]) == [1, None]
