@@ -1,8 +1,9 @@
 """How far a training is, in a line for each epoch."""
 
+import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -28,6 +29,9 @@ class Progress(keras.callbacks.Callback):
             the lines say so, because what is evaluated has learned nothing yet.
         teacher_data: Batches of labeled examples that the teacher is measured
             on meanwhile, after each epoch; None measures nothing.
+        describe: Makes the line instead, as of a training among several. It
+            gets the steps done and the seconds left, None where these are not
+            known yet; on a terminal before the first step, too.
 
     From half of the steps on a note says, once, that what is evaluated is no
     better than chance.
@@ -54,6 +58,7 @@ class Progress(keras.callbacks.Callback):
         epochs: bool = True,
         student_wait: int = 0,
         teacher_data: tf.data.Dataset | None = None,
+        describe: Callable[[int, float | None], str] | None = None,
     ):
         super().__init__()
         self.steps = arguments.integer("steps", steps, 1)
@@ -61,6 +66,7 @@ class Progress(keras.callbacks.Callback):
         self.epochs = epochs
         self.student_wait = arguments.integer("student_wait", student_wait, 0)
         self.teacher_data = teacher_data
+        self.describe = describe
         self._done, self._noted = None, False
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
@@ -69,6 +75,8 @@ class Progress(keras.callbacks.Callback):
             self._ours = isinstance(self.model, DistributedModel)
             self._done = int(self.model.step.numpy()) if self._ours else 0
             self._first, self._begin, self._shown = None, 0.0, time.time()
+            if self.describe is not None and sys.stdout.isatty():
+                self._show(self._line({}))
 
     def on_train_batch_end(
         self, batch: int, logs: dict[str, Any] | None = None
@@ -83,13 +91,18 @@ class Progress(keras.callbacks.Callback):
         if self._first is None:
             # The first step is compiled: what it takes tells nothing.
             self._first, self._begin = self._done, time.time()
-        terminal = sys.stdout.isatty()
-        if time.time() - self._shown > (0.3 if terminal else 60):
+        seconds = 0.3 if sys.stdout.isatty() else 60
+        if time.time() - self._shown > seconds:
             self._shown = time.time()
-            if terminal:
-                print(f"\r{self._line(logs):100}", end="", flush=True)
-            else:
-                print(self._line(logs), flush=True)
+            self._show(self._line(logs))
+
+    def _show(self, line):
+        """Prints a line: over the one before, where there is a terminal."""
+        if sys.stdout.isatty():
+            columns = _columns()
+            print(f"\r{line[:columns]:{columns}}", end="", flush=True)
+        else:
+            print(line, flush=True)
 
     def on_epoch_begin(
         self, epoch: int, logs: dict[str, Any] | None = None
@@ -103,9 +116,8 @@ class Progress(keras.callbacks.Callback):
         """Prints a line that stays."""
         if not self.epochs:
             return
-        start = "\r" if sys.stdout.isatty() else ""
-        line = self._line(logs, self._teacher())
-        print(f"{start}{line:100}".rstrip(" "), flush=True)
+        clear_line()
+        print(self._line(logs, self._teacher()), flush=True)
         if self._at_chance(logs or {}):
             self._noted = True
             print(
@@ -137,12 +149,21 @@ class Progress(keras.callbacks.Callback):
         accuracy = logs.get("val_accuracy", 1.0)
         return accuracy <= confusion.NEAR_CHANCE * chance
 
-    def _line(self, logs, teacher=""):
-        text = f"step {self._done:,} of {self.steps:,}"
+    def _left(self):
+        """Seconds until the last step, or None where none was measured."""
         measured = self._done - (self._first or self._done)
-        if measured > 0:
-            each = (time.time() - self._begin) / measured
-            hours, rest = divmod(round(each * (self.steps - self._done)), 3600)
+        if measured <= 0:
+            return None
+        each = (time.time() - self._begin) / measured
+        return each * (self.steps - self._done)
+
+    def _line(self, logs, teacher=""):
+        left = self._left()
+        if self.describe is not None:
+            return self.describe(self._done, left)
+        text = f"step {self._done:,} of {self.steps:,}"
+        if left is not None:
+            hours, rest = divmod(round(left), 3600)
             text += f", {hours}:{rest // 60:02}:{rest % 60:02} left"
         if self._done <= self.student_wait:
             text += f", the student waits until step {self.student_wait:,}"
@@ -151,3 +172,18 @@ class Progress(keras.callbacks.Callback):
             if name in (logs or {}):
                 text += f", {name} {logs[name]:.3f}"
         return text
+
+
+def clear_line() -> None:
+    """Takes the line of progress away, where there is a terminal.
+
+    Example:
+    >>> clear_line()
+    """
+    if sys.stdout.isatty():
+        print(f"\r{'':{_columns()}}\r", end="", flush=True)
+
+
+def _columns():
+    """Of a line that no terminal wraps, so that another one replaces it."""
+    return shutil.get_terminal_size().columns - 1

@@ -1,8 +1,7 @@
 """`mpl-keras compare`: did the unlabeled pictures help?"""
 
-import sys
-
 from mpl_keras import recipes, runs
+from mpl_keras.callbacks import progress
 from mpl_keras.commands import train
 from mpl_keras.commands.command import Command, say
 from mpl_keras.runs.comparison import DEFAULT_METHODS, DEFAULT_SEEDS, METHODS
@@ -104,6 +103,5 @@ def _seeds():
 
 def _say(line):
     """Prints a line, over that of a training's progress on a terminal."""
-    start = f"\r{'':100}\r" if sys.stdout.isatty() else ""
-    print(start, end="")
+    progress.clear_line()
     say(line)

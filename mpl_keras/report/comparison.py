@@ -9,6 +9,8 @@ from mpl_keras import evaluation
 from mpl_keras.report import figures, html_page, model_card
 from mpl_keras.report.vocabulary import method_name
 
+_ALONE, _DEFAULT = "supervised", "mpl"  # of `--method`
+
 
 def differences(
     accuracies: Mapping[str, Sequence[float]],
@@ -26,12 +28,7 @@ def differences(
     1.5
     """
     *others, last = accuracies
-    return {
-        name: evaluation.mean_interval(
-            np.subtract(accuracies[last], accuracies[name])
-        )
-        for name in others
-    }
+    return {name: _difference(accuracies, last, name) for name in others}
 
 
 def table(accuracies: Mapping[str, Sequence[float]]) -> list[str]:
@@ -61,41 +58,128 @@ def table(accuracies: Mapping[str, Sequence[float]]) -> list[str]:
     return [f"| {header} |", f"|{rule}|", *(f"| {line} |" for line in lines)]
 
 
-def sentence(
+def sentences(
     accuracies: Mapping[str, Sequence[float]],
     kind: Literal["test", "validation"] = "test",
-) -> str:
-    """Whether the unlabeled pictures helped the last method, in words.
+) -> list[str]:
+    """Which method is best, and of which others that can be said.
 
     Args:
         accuracies: By method, in the same order of seeds.
         kind: Which images were measured on, "test" or "validation".
 
+    Returns:
+        Paragraphs: the best method beside the labels alone; the default, where
+        it is not the best; and those that cannot be told apart from the best.
+
     Example:
-    >>> sentence({"supervised": [80.0, 81.0], "mpl": [90.0, 91.0]})
-    'MPL classifies 90.50 % of the test images correctly. With the labels \
-alone it is 80.50 %. The difference is +10.00 points (95 % interval +10.00 to \
-+10.00).'
+    >>> found = sentences({"supervised": [80.0, 81.0], "mpl": [90.0, 91.0]})
+    >>> print(*found)
+    MPL has the highest mean: it classifies 90.50 % of the test images \
+correctly. With the labels alone it is 80.50 %. The difference is +10.00 \
+points (95 % interval +10.00 to +10.00, which excludes 0).
     """
-    *_, last = accuracies
-    text = (
-        f"{method_name(last)} classifies {np.mean(accuracies[last]):.2f} % of "
-        f"the {kind} images correctly."
-    )
-    if last == "supervised" or "supervised" not in accuracies:
-        return text
-    mean, low, high = differences(accuracies)["supervised"]
+    means = {name: float(np.mean(v)) for name, v in accuracies.items()}
+    highest = [
+        name for name in means if np.isclose(means[name], max(means.values()))
+    ]
+    best = next((n for n in (_ALONE, _DEFAULT) if n in highest), highest[0])
+    said = [_of_the_best(accuracies, best, highest, kind)]
+    told = {best, _ALONE}
+    if _DEFAULT in means and _DEFAULT not in highest:
+        told.add(_DEFAULT)
+        said.append(_of_the_default(accuracies, best))
+    rest = [
+        name
+        for name in means
+        if name not in told and _contains_0(accuracies, best, name)
+    ]
+    if rest:
+        said.append(
+            f"{_capital(_listed(rest))} cannot be told apart from "
+            f"{_named(best)}: the 95 % interval"
+            + (" contains 0." if len(rest) == 1 else "s contain 0.")
+        )
+    return said
+
+
+def _of_the_best(accuracies, best, highest, kind):
+    """How good the best method is, and how far above the labels alone."""
+    mean = f"{np.mean(accuracies[best]):.2f} % of the {kind} images"
+    one_seed = len(accuracies[best]) == 1
+    chance = " One seed does not show whether this is chance." * one_seed
+    if len(accuracies) == 1 and best == _ALONE:
+        return f"With the labels alone, {mean} are classified correctly."
+    if len(accuracies) == 1:
+        return f"{_capital(_named(best))} classifies {mean} correctly."
+    if best == _ALONE:
+        return (
+            "No method is better than the labels alone, with which "
+            f"{mean} are classified correctly.{chance}"
+        )
+    classify = "has the highest mean: it classifies"
+    if len(highest) > 1:
+        classify = "have the highest mean: they classify"
+    text = f"{_capital(_listed(highest))} {classify} {mean} correctly."
+    if _ALONE not in accuracies:
+        return text + chance
+    difference, low, high = _difference(accuracies, best, _ALONE)
     text += (
-        " With the labels alone it is "
-        f"{np.mean(accuracies['supervised']):.2f} %. The difference is "
-        f"{mean:+.2f} points"
+        f" With the labels alone it is {np.mean(accuracies[_ALONE]):.2f} %. "
+        f"The difference is {difference:+.2f} points"
+    )
+    if one_seed:
+        return f"{text}.{chance}"
+    text += f" (95 % interval {low:+.2f} to {high:+.2f}"
+    if _contains_0(accuracies, best, _ALONE):
+        return f"{text}), which may be chance: the interval contains 0."
+    return f"{text}, which excludes 0)."
+
+
+def _of_the_default(accuracies, best):
+    """How far the default is below the best method."""
+    difference, low, high = _difference(accuracies, best, _DEFAULT)
+    text = (
+        f"{method_name(_DEFAULT)}, the default, is not the best: it is at "
+        f"{np.mean(accuracies[_DEFAULT]):.2f} %, {difference:.2f} points below "
+        f"{_named(best)}"
     )
     if np.isnan(low):
-        return f"{text}. One seed does not show whether this is chance."
-    text += f" (95 % interval {low:+.2f} to {high:+.2f})"
-    if low <= 0 <= high:
-        return f"{text}, which may be chance: the interval contains 0."
-    return f"{text}."
+        return f"{text}."
+    text += f" (95 % interval {low:+.2f} to {high:+.2f}"
+    if _contains_0(accuracies, best, _DEFAULT):
+        return (
+            f"{text}). The two cannot be told apart: the interval contains 0."
+        )
+    return f"{text}, which excludes 0)."
+
+
+def _difference(accuracies, one, other):
+    """Mean difference of two methods, and its interval."""
+    return evaluation.mean_interval(
+        np.subtract(accuracies[one], accuracies[other])
+    )
+
+
+def _contains_0(accuracies, one, other):
+    """Whether the difference of two methods may be chance, as far as known."""
+    _, low, high = _difference(accuracies, one, other)
+    return low <= 0 <= high
+
+
+def _named(method):
+    """A method within a sentence."""
+    name = method_name(method)
+    return f"the {name}" if method == _ALONE else name
+
+
+def _listed(methods):
+    *first, last = map(_named, methods)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _capital(text):
+    return text[0].upper() + text[1:]
 
 
 def plot_accuracies(
@@ -217,7 +301,7 @@ def page(
         "report.html",
         language="en",
         title=f"Comparison on {name}",
-        lead=[sentence(accuracies, kind), *notes],
+        lead=[*sentences(accuracies, kind), *notes],
         facts=list(facts),
         sections=[section],
         written=html_page.now(),

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.report import comparison as comparison_report
 from mpl_keras.report import figures, html_page
-from mpl_keras.runs import folder
+from mpl_keras.runs import folder, outlook
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.settings import Settings
 from mpl_keras.runs.training import Training, load_data, notes_on
@@ -112,7 +113,7 @@ class Comparison:
         report.check_installed()
         self.say = say
         self._resume = resume
-        self._folder = None
+        self._folder = self._outlook = None
         self._notes = []
 
     def run(self) -> list[Row]:
@@ -150,6 +151,14 @@ class Comparison:
             self._notes = self._notes_on(recipe, data)
             for note in self._notes:
                 self.say(f"note: {note}")
+            self._outlook = outlook.Outlook(
+                [
+                    (method, seed)
+                    for seed in self.seeds
+                    for method in self.methods
+                ],
+                quick=[PIXELS],
+            )
             rows, metrics = self._train_all()
             self._write(rows, metrics)
         finally:
@@ -189,6 +198,7 @@ class Comparison:
         rows, metrics = [], {}
         for seed in self.seeds:
             for method in self.methods:
+                self._outlook.begin()
                 if method == PIXELS:
                     settings = dataclasses.replace(self.settings, seed=seed)
                     accuracy = pixels_accuracy(settings)
@@ -197,6 +207,7 @@ class Comparison:
                     row, history = self._train(method, seed)
                     rows.append(row)
                     metrics.setdefault(method, []).append(history)
+                    self._outlook.end(row.seconds)
                 self._tell(rows)
                 self._folder.write("results.csv", _csv_writer(rows))
         return rows, metrics
@@ -213,6 +224,7 @@ class Comparison:
             say=_say_nothing,
             light=not last,
             quiet=True,
+            describe=self._outlook.line,
         ).run()
         accuracies = {
             label: value["accuracy"]
@@ -262,7 +274,9 @@ class Comparison:
                 "the network of the last training, for mpl-keras predict, is "
                 f"in {self._folder.file(last)}"
             )
-        for line in ("", *lines):
+        said = comparison_report.sentences(accuracies, self._kind)
+        said = [line for text in said for line in textwrap.wrap(text, 79)]
+        for line in ("", *said, "", *lines):
             self.say(line)
 
     def _plots(self, accuracies, metrics):

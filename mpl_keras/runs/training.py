@@ -49,6 +49,7 @@ class Training:
         say: Gets each line that people read.
         light: Whether to leave only the averaged network and the figures.
         quiet: Whether to print no line for each epoch.
+        describe: Makes the line of progress, see `callbacks.Progress`.
 
     Attributes:
         settings: As given, as the rest.
@@ -90,6 +91,7 @@ class Training:
         say: Callable[[str], None] = print,
         light: bool = False,
         quiet: bool = False,
+        describe: Callable[[int, float | None], str] | None = None,
     ):
         self.settings = settings
         self.output_dir = arguments.path("output_dir", output_dir)
@@ -97,6 +99,7 @@ class Training:
         self.say = say
         self.light = light
         self.quiet = quiet
+        self.describe = describe
         self.recipe = self.data = self.model = self.batches = None
         self.notes = []
         self.folder = None
@@ -294,6 +297,7 @@ class Training:
                 epochs=not self.quiet,
                 student_wait=self.recipe.student_wait if self._two() else 0,
                 teacher_data=self._teacher_data(),
+                describe=self.describe,
             ),
             *([] if self.light else self._monitors()),
             SaveMetrics(self.folder),

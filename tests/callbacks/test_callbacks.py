@@ -1,5 +1,7 @@
 """Callbacks: what they set, what they measure, and where it is seen."""
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -308,6 +310,37 @@ def test_progress_tells_steps_and_time(capsys, monkeypatch):
     progress.on_epoch_end(0, {})
     # 46 done; 20 s for the 4 after the first execution; 54 are left.
     assert capsys.readouterr().out == "step 46 of 100, 0:04:30 left\n"
+
+
+def test_progress_in_words_of_another(capsys, monkeypatch):
+    """On a terminal at once, over the line before, and never wrapped."""
+    now, told = [0.0], []
+
+    def describe(done, left):
+        told.append((done, left))
+        return f"{done} {'x' * 60}"
+
+    monkeypatch.setattr(progress_module.time, "time", lambda: now[0])
+    monkeypatch.setenv("COLUMNS", "40")
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda t=terminal: t)
+        progress = callbacks.Progress(100, epochs=False, describe=describe)
+        progress.set_model(mpl_keras.UDA(make_net()))
+        progress.on_train_begin()
+        progress.on_epoch_begin(0)
+        for batch in range(2):
+            now[0] += 40.0
+            progress.on_train_batch_end(batch, {})
+        progress.on_epoch_end(0, {"val_accuracy": 0.1})
+        printed = capsys.readouterr().out
+        if terminal:
+            lines = [f"{done} {'x' * 37}" for done in range(3)]
+            assert printed == "".join(f"\r{line}" for line in lines)
+            assert told == [(0, None), (1, None), (2, 98 * 40.0)]
+            progress_module.clear_line()
+            assert capsys.readouterr().out == f"\r{' ' * 39}\r"
+        else:  # a line in a minute
+            assert printed == f"2 {'x' * 60}\n"
 
 
 def test_progress_says_that_the_student_waits(capsys):
