@@ -14,6 +14,8 @@ ARG TENSORFLOW=tensorflow[and-cuda]
 WORKDIR /build
 COPY LICENSE README.md pyproject.toml setup.py ./
 COPY mpl_keras mpl_keras
+# `preview`, and the method "pixels" of `compare`, need scikit-learn besides
+# what the extra `report` holds.
 RUN pip install --no-cache-dir "$TENSORFLOW" ".[examples]"
 
 # Backups, results and prepared data are on volumes; nothing is written here.

@@ -131,3 +131,6 @@ def test_the_page_begins_with_it():
     assert lead[1].startswith("Aligned UDA has the highest mean")
     assert "of the validation images" in lead[1]
     assert lead[2].startswith("MPL, the default, is not the best")
+    # On a phone differences with their intervals take two lines.
+    narrow = page.split("@media (max-width: 40rem)")[1].splitlines()[0]
+    assert ".number" in narrow and "white-space: normal" in narrow
