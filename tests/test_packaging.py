@@ -90,7 +90,7 @@ def test_texts_name_the_smallest_extra(told):
     assert ("mpl_keras/report/canvas.py", "report") in named
     # These use pandas, scikit-learn, or any command.
     assert {file for file, name in named if name == "examples"} == {
-        *("README.md", "docs/your_tables.md", "Dockerfile"),
+        *("docs/your_tables.md", "Dockerfile"),
     }
 
 

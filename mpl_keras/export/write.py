@@ -172,6 +172,8 @@ TensorFlow Serving |
         known["network"] = model.describe(network)
         known["trained_steps"] = int(model.step.numpy())
         model = {"averaged": model.averaged, **model.trained}[network]
+    elif isinstance(model, keras.Model):
+        requirements.warn_of_probabilities(model, "model", stacklevel=3)
     check_classifier(model, filepath, data, format, overwrite)
     checked = []
     files.write_whole(

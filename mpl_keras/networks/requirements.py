@@ -60,7 +60,7 @@ def check_network(network, argument: str, stacklevel: int = 4) -> int:
         )
     _check_layers(network, argument)
     width = output_width(network, argument)
-    _warn_of_probabilities(network, argument, stacklevel)
+    warn_of_probabilities(network, argument, stacklevel)
     return width
 
 
@@ -231,8 +231,18 @@ def _last_layer(network):
     return last, getattr(last, "activation", last)
 
 
-def _warn_of_probabilities(network, argument, stacklevel):
-    """A network that ends in a softmax trains, but hardly learns."""
+def warn_of_probabilities(
+    network: keras.Model, argument: str, stacklevel: int
+) -> None:
+    """Warns of a network that ends in a softmax.
+
+    It trains, but hardly learns, and what is exported has the softmax twice.
+
+    Args:
+        network: Any.
+        argument: The name by which the warning calls it.
+        stacklevel: Of the user's line.
+    """
     if last_activation(network) in ("softmax", "sigmoid"):
         last, _ = _last_layer(network)
         warnings.warn(

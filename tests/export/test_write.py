@@ -514,3 +514,16 @@ def test_what_is_no_classifier(trained, tmp_path):
         loading.load(tmp_path)
     with pytest.raises(ValueError, match="end in one of"):
         loading.load(__file__)
+
+
+def test_a_network_that_ends_in_a_softmax_is_warned_of(data, tmp_path):
+    """Else its probabilities would be those of two softmaxes, unsaid."""
+    (tmp_path / "file").touch()  # so that nothing is written
+    flat = keras.layers.Flatten()
+    end = keras.layers.Dense(10, activation="softmax")
+    net = keras.Sequential([keras.Input((8, 8, 1)), flat, end])
+    cure = "logits.*`Dense\\(10\\)` in place of.*Received: model="
+    with pytest.warns(UserWarning, match=cure) as warned:
+        with pytest.raises(FileExistsError):
+            write.write_classifier(net, tmp_path, data)
+    assert warned[0].filename == __file__
