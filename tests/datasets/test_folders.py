@@ -382,6 +382,16 @@ def test_errors_of_the_layout(root, spoil, message):
         load(root)
 
 
+def test_a_class_without_a_picture_is_found_before_files_are_read(
+    root, monkeypatch
+):
+    monkeypatch.setattr(folders.folder_files, "read", None)
+    for part in ("labeled", "test"):
+        (root / part / "sandal").mkdir()
+    with pytest.raises(ValueError, match="none of .'sandal'.. Put pictures "):
+        load(root)
+
+
 def test_a_folder_of_another_kind(root):
     with pytest.raises(FileNotFoundError, match="`path` must be a folder"):
         load(root / "missing")
