@@ -347,8 +347,8 @@ def sgd(**kwargs):
     ("teacher", "student", "message"),
     [
         (None, None, "`teacher_optimizer` must"),
-        (sgd(), None, "`student_optimizer` must.*None"),
-        (None, sgd(), "`teacher_optimizer` must.*None"),
+        ("adam", None, "`student_optimizer` must.*takes two optim.*None"),
+        (None, sgd(), "`teacher_optimizer` must.*takes two optim.*None"),
         (sgd(use_ema=True), sgd(), "`teacher_optimizer`.*use_ema"),
         (sgd(), sgd(use_ema=True), "`student_optimizer`.*use_ema"),
         (

@@ -357,7 +357,24 @@ def _range_problem(y: np.ndarray, num_classes: int) -> str:
     if not bad.any():
         return ""
     index = int(np.argmax(bad))
-    return f"value {y[index]} at index {index}"
+    hint = from_one(y, num_classes)
+    return f"value {y[index]} at index {index}{hint}"
+
+
+def from_one(y: np.ndarray, num_classes: int) -> str:
+    """What to do about class numbers that begin at 1, or nothing.
+
+    Args:
+        y: Integers shaped (N,).
+        num_classes: The number of classes, or the largest label and one.
+
+    Example:
+    >>> from_one(np.array([2, 1]), 2)
+    '. Class numbers begin at 0: subtract 1 from labels that begin at 1'
+    """
+    if not len(y) or y.min() != 1 or not 0 <= y.max() - num_classes + 1 <= 1:
+        return ""
+    return ". Class numbers begin at 0: subtract 1 from labels that begin at 1"
 
 
 def _rows_problem(y: np.ndarray) -> str:

@@ -275,8 +275,19 @@ def check_labels(y: Any, x: Any, name: str, num_classes: int) -> None:
     dtype = tf.as_dtype(getattr(y, "dtype", None) or np.asarray(y).dtype)
     indices = len(shape) == 1 or (len(shape) == 2 and shape[1] in (1, None))
     rows = len(shape) == 2 and shape[1] in (num_classes, None)
+    rows = rows and dtype != tf.string
     if not (rows or (indices and dtype.is_integer)):
-        raise ValueError(f"{what}Received: shape {shape}, dtype {dtype.name}")
+        hint = ""
+        if dtype == tf.string:
+            hint = (
+                ". For names of classes, map the labels to integers with "
+                "`keras.layers.StringLookup(vocabulary=names, "
+                "num_oov_indices=0)`, or give arrays to "
+                "`datasets.from_arrays`, which takes names"
+            )
+        raise ValueError(
+            f"{what}Received: shape {shape}, dtype {dtype.name}{hint}"
+        )
     images = _shape(keras.tree.flatten(x)[0])
     if images is not None and _differ(shape[:1], images[:1]):
         raise ValueError(

@@ -237,7 +237,11 @@ def _shown(name: str) -> str:
         for text, value in values.items()
     }
     if len(set(words.values())) == 1:
-        return next(iter(words.values()))
+        word = next(iter(words.values()))
+        few = getattr(recipes.default(28, 4), name)
+        if few != next(iter(values.values())):
+            return f"{word}; {few} for fewer than five classes"
+        return word
     ranges = []
     for text, value in words.items():
         if ranges and ranges[-1].startswith(f"{value} "):

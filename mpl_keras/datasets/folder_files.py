@@ -70,7 +70,8 @@ def find(path):
             "hold the folders `labeled`, with a folder for each class, and "
             "`unlabeled`",
             path,
-            note=f", which holds {sorted(os.listdir(path))[:_SHOWN]}",
+            note=f", which holds {sorted(os.listdir(path))[:_SHOWN]}"
+            + _hint_above(path),
         )
     classes = _folders(os.path.join(path, "labeled"))
     if len(classes) < 2:
@@ -104,6 +105,14 @@ def find(path):
             for file in walk(os.path.join(folder, name), path, problems):
                 entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
+
+
+def _hint_above(path):
+    """What to give where a part of the data was given, or nothing."""
+    above, name = os.path.split(os.path.abspath(path))
+    if name in PARTS and os.path.isdir(os.path.join(above, "labeled")):
+        return f". Give the folder above it, {printable(above)}"
+    return ""
 
 
 def find_listed(path, labels):

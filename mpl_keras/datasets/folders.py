@@ -115,13 +115,15 @@ Received: path=/pictures
         if not os.path.exists(place):
             place = os.path.join(path, place)
         entries, problems, classes = folder_files.find_listed(path, place)
+    if not problems:  # before all files are read, which takes long
+        _check_filled(entries, classes, place)
     files = folder_files.read(
         entries, problems, unreadable, path, verbose, max_pixels
     )
     sets = collections.defaultdict(list)
     for file in files:
         sets[file.part].append(file)
-    _check_filled(sets["labeled"], classes, place)
+    _check_filled(files, classes, place)
     _check_contradictions(sets)
     parts = _split(
         sets,
@@ -175,13 +177,16 @@ def _labels(files):
 
 def _check_filled(files, classes, folder):
     """Raises if there is a class without a picture."""
-    counts = collections.Counter(file.label for file in files)
+    counts = collections.Counter(
+        file.label for file in files if file.part == "labeled"
+    )
     empty = [name for k, name in enumerate(classes) if not counts[k]]
     if empty:
         raise ArgumentError(
             "path",
             f"hold a picture of each class in {names.printable(folder)}",
-            note=f"none of {empty[:10]}",
+            note=f"none of {names.quoted(empty[:10])}. Put pictures of it "
+            "there, or remove the class",
         )
 
 

@@ -1,10 +1,10 @@
 """Image data by name: a folder, scikit-learn's digits, TensorFlow Datasets."""
 
-import difflib
 import os
 import re
 from typing import Any, Literal
 
+from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets.folders import from_folder
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
@@ -72,7 +72,9 @@ def images(
         common["num_labeled"] = 10 if num_labeled is None else num_labeled
         return digits(dtype="uint8", **common)
     if os.sep in name and not re.fullmatch(r"\w+/[\w.]+", name):
-        raise ArgumentError("name", "be a folder that exists", name)
+        raise ArgumentError(
+            "name", "be a folder that exists", name, note=_folders_like(name)
+        )
     try:
         return from_tfds(
             name,
@@ -83,14 +85,26 @@ def images(
             **limit,
         )
     except UnknownDatasetError as error:
-        near = difflib.get_close_matches(
-            name, [entry.name for entry in os.scandir() if entry.is_dir()], 1
-        )
-        hint = f" There is a folder {near[0]}." if near else ""
+        # Of the names of TensorFlow Datasets only those that are close.
+        near = f" (It must {error.must}.)" if "such as" in error.must else ""
         raise ArgumentError(
             "name",
             "be a folder that exists, digits, or a data set of TensorFlow "
             "Datasets",
             name,
-            note=f".{hint} (It must {error.must}.)",
+            note=f".{_folders_like(name) or near}",
         ) from error
+
+
+def _folders_like(name):
+    """A hint at folders beside the one that is not there."""
+    parent = os.path.dirname(name)
+    if not os.path.isdir(parent or "."):
+        return ""
+    there = [
+        os.path.join(parent, entry.name)
+        for entry in os.scandir(parent or ".")
+        if entry.is_dir()
+    ]
+    hint = names.did_you_mean(name, there)
+    return hint and f" There is no folder of that name{hint}"

@@ -336,8 +336,11 @@ def _check_every_class(y: np.ndarray, num_classes: int) -> None:
     rows = y if y.ndim == 2 else y[:, np.newaxis] == np.arange(num_classes)
     missing = np.flatnonzero(~(rows > 0).any(axis=0))
     if missing.size:
+        hint = ""
+        if missing.tolist() == [0] and y.ndim == 1:
+            hint = arrays.from_one(y, num_classes)
         raise ValueError(
             f"`y_labeled` must have an example of each of {num_classes} "
             f"classes (-1 stands for no label). Received: none of class "
-            f"{missing.tolist()}"
+            f"{missing.tolist()}{hint}"
         )

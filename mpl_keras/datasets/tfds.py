@@ -288,7 +288,7 @@ def _prepared(name, data_dir, download):
 
 
 def _nearest(name, known):
-    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.75)
     return f", such as {', '.join(near)}" if near else ""
 
 

@@ -219,6 +219,13 @@ class MetaPseudoLabels(SemiSupervisedModel):
         refuse_unknown(unknown, "`teacher_optimizer` and `student_optimizer`")
         self.check_before_compile()
         pair = teacher_optimizer, student_optimizer
+        if teacher_optimizer is None or student_optimizer is None:
+            one = "teacher" if teacher_optimizer is None else "student"
+            raise ValueError(
+                f"`{one}_optimizer` must be given: `compile` takes two "
+                "optimizers, `teacher_optimizer` and then `student_optimizer`. "
+                f"Received: {one}_optimizer=None"
+            )
         same, other = (requirements.inner_optimizer(x) for x in pair)
         if same is other and isinstance(same, keras.optimizers.Optimizer):
             raise ValueError(

@@ -18,6 +18,7 @@ Network = Literal["averaged", "as_trained", "student", "teacher", "finetuned"]
 NETWORKS = get_args(Network)
 # Which network may be averaged, by the name of its file without an ending.
 _AVERAGED = ("student", "network", "teacher")
+_SHOWN = 3  # runs in an error
 
 
 class FinishedRun:
@@ -239,12 +240,19 @@ def find_classifier(model: Any) -> str:
             model,
             note=", which does not exist",
         )
-    inside = [os.path.join(model, name) for name in _AVERAGED]
-    for path in (*inside, model):
-        if os.path.exists(os.path.join(path, "saved_model.pb")):
-            return path
-    if not os.path.isdir(model):
-        return model
+    found = _saved_model(model)
+    if found or not os.path.isdir(model):
+        return found or model
+    runs = [os.path.join(model, name) for name in sorted(os.listdir(model))]
+    runs = [path for path in runs if _saved_model(path)]
+    if runs:
+        raise ArgumentError(
+            "model",
+            "be one classifier",
+            model,
+            note=", a folder of several runs, such as a comparison. Take one "
+            f"of its runs: {' or '.join(runs[:_SHOWN])}",
+        )
     endings = tuple(filter(None, map(suffix, export.FORMATS)))
     there = [n for n in sorted(os.listdir(model)) if n.endswith(endings)]
     raise ArgumentError(
@@ -253,6 +261,15 @@ def find_classifier(model: Any) -> str:
         model,
         note=f", which holds {', '.join(there) or 'none of these'}",
     )
+
+
+def _saved_model(folder):
+    """The SavedModel that a folder is or, as a run, holds, or None."""
+    inside = [os.path.join(folder, name) for name in _AVERAGED]
+    for path in (*inside, folder):
+        if os.path.exists(os.path.join(path, "saved_model.pb")):
+            return path
+    return None
 
 
 def _paths(folder, formats, stem):

@@ -103,6 +103,16 @@ class RunFolder:
         """Path of a file in the folder."""
         return os.path.join(self.path, name)
 
+    def asked_otherwise(self) -> dict[str, tuple[Any, Any]]:
+        """What was asked for before, and now, by the names that differ."""
+        if not os.path.exists(self.file(_SETTINGS)):
+            return {}
+        with open(self.file(_SETTINGS), encoding="utf-8") as file:
+            asked = json.load(file).get("request")
+        if asked is None or not self._request:
+            return {}
+        return _different(asked, json.loads(json.dumps(self._request)))
+
     def begin(self) -> None:
         """Makes the folder, locks it, and writes the settings.
 

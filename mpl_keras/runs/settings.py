@@ -17,7 +17,7 @@ FILE = "settings.json"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 UNREADABLE = ("error", "leave_out")
 # What may differ where a training goes on: how it is done, not what.
-_HOW = (
+HOW = (
     *("data_dir", "download", "unreadable", "max_pixels", "labels"),
     *("backup_every", "strategy"),
     *("virtual_devices", "steps_per_execution", "jit_compile"),
@@ -197,7 +197,7 @@ class Settings:
             if known[name] == default:
                 del known[name]
         own = dataclasses.asdict(self)
-        for name in ("dataset", "recipe", "changes", *_HOW):
+        for name in ("dataset", "recipe", "changes", *HOW):
             del own[name]
         height, width, _ = data.preprocessing.input_shape
         return (

@@ -24,7 +24,7 @@ from mpl_keras import (
     report,
 )
 from mpl_keras.checks import arguments
-from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.checks.arguments import ArgumentError, FileInTheWayError
 from mpl_keras.checks.names import printable
 from mpl_keras.report import vocabulary
 from mpl_keras.runs import results
@@ -34,6 +34,8 @@ from mpl_keras.runs.metrics import SaveMetrics
 from mpl_keras.runs.settings import Settings
 
 _MEASURED = 1000  # unlabeled pictures, after each epoch
+# What a run may be told to leave besides, by the name of the setting.
+_LEFT = {"baseline": results.BASELINE, "report": "report.html"}
 
 
 class Training:
@@ -128,7 +130,7 @@ class Training:
                 )
             finished = self._chief and self.model is None
             if distribute.sum_over_workers(strategy, [int(finished)])[0]:
-                self.say(f"The run in {self.output_dir} is finished.")
+                self._say_finished()
                 return results.read(self.output_dir) if self._chief else {}
             self._together(strategy, self._begin)
             try:
@@ -163,6 +165,7 @@ class Training:
                 settings.request(),
             )
             if os.path.exists(self.folder.file(results.FILE)):
+                self._check_finished()
                 return
         with strategy.scope():
             self.model = self._make_model()
@@ -170,6 +173,32 @@ class Training:
         self.model.check_execution(
             self.batches, self.batches.stream.steps_per_epoch
         )
+
+    def _check_finished(self):
+        """Raises for what is asked of a finished run, and it does not have."""
+        if self.light:  # nobody asked for it by itself
+            return
+        asked = self.folder.asked_otherwise()
+        for name, file in _LEFT.items():
+            wanted = name in asked and asked[name][1]
+            if wanted and not os.path.exists(self.folder.file(file)):
+                raise FileInTheWayError(
+                    name,
+                    "be given before a run is finished, and the one in "
+                    "{output_dir} is finished without it. For another run, "
+                    "with it, choose a new {output_dir}",
+                    str(asked[name][1]),
+                    others={"output_dir": self.output_dir},
+                )
+
+    def _say_finished(self):
+        """Says that there is nothing to do, whatever is given now."""
+        text = f"The run in {self.output_dir} is finished."
+        asked = self.folder.asked_otherwise() if self._chief else {}
+        idle = [f"--{name}" for name in settings_module.HOW if name in asked]
+        if idle and not self.light:
+            text += f" {', '.join(idle)}, given otherwise now, changes nothing."
+        self.say(text)
 
     def _check_report(self):
         """Finds out what can be drawn; raises for what was asked for."""

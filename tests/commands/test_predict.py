@@ -80,6 +80,9 @@ def test_the_classes_in_the_terminal():
 
 def test_mistakes_are_said(classifier_file, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
+    network = tmp_path / "compared" / "uda_aligned-0" / "network"
+    network.mkdir(parents=True)
+    (network / "saved_model.pb").touch()
     here = pathlib.Path(__file__).parent
     for arguments, code, message in (
         ([classifier_file], 2, "usage"),
@@ -88,7 +91,12 @@ def test_mistakes_are_said(classifier_file, tmp_path, capsys):
             1,
             "FOLDER must be a folder or an image",
         ),
-        ([tmp_path, tmp_path], 1, "which holds none of these"),
+        ([tmp_path / "empty", here], 1, "which holds none of these"),
+        (
+            [network.parent.parent, here],
+            1,
+            f"such as a comparison. Take one of its runs: {network.parent}",
+        ),
         ([classifier_file.parent, tmp_path], 1, "which holds net.keras"),
         ([classifier_file, tmp_path / "empty"], 1, "must hold image files"),
         ([tmp_path / "no.onnx", here], 1, "does not exist"),
@@ -101,7 +109,7 @@ def test_mistakes_are_said(classifier_file, tmp_path, capsys):
         assert error.startswith("mpl-keras predict: ")
         assert "Traceback" not in error
         assert "`path`" not in error and "path=" not in error
-    assert os.listdir(tmp_path) == ["empty"]
+    assert sorted(os.listdir(tmp_path)) == ["compared", "empty"]
 
 
 @pytest.mark.slow

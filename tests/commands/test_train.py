@@ -389,6 +389,13 @@ def test_recipes_name_what_there_is(name):
         assert model(pixels).shape == (2, classes)
 
 
+def test_the_default_of_the_threshold_is_that_of_the_number_of_classes():
+    shown = train._shown("threshold")
+    assert shown == "0.6; 0.9 for fewer than five classes"
+    few, more = (recipes.default(28, n).threshold for n in (4, 5))
+    assert (few, more) == (0.9, 0.6)
+
+
 def test_flags_that_are_on_or_off_are_the_recipes_where_they_are_not_given():
     for given, expected in (
         ([], {}),

@@ -382,11 +382,42 @@ def test_errors_of_the_layout(root, spoil, message):
         load(root)
 
 
+def test_a_class_without_a_picture_is_found_before_files_are_read(
+    root, monkeypatch
+):
+    monkeypatch.setattr(folders.folder_files, "read", None)
+    for part in ("labeled", "test"):
+        (root / part / "sandal").mkdir()
+    with pytest.raises(ValueError, match="none of .'sandal'.. Put pictures "):
+        load(root)
+
+
 def test_a_folder_of_another_kind(root):
     with pytest.raises(FileNotFoundError, match="`path` must be a folder"):
         load(root / "missing")
-    with pytest.raises(FileNotFoundError, match="folders `labeled`.*'cat'"):
+    with pytest.raises(
+        FileNotFoundError, match="folders `labeled`.*'cat'"
+    ) as error:
         load(root / "labeled")
+    assert str(error.value).endswith(f"Give the folder above it, {root}")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pictues", "There is no folder of that name (did you mean 'my pict"),
+        ("./my pictues", "(did you mean './my pictures'?)"),
+        ("data/my picture", "Received: name=data/my picture"),
+        ("cifra10", "Received: name=cifra10. (It must be a data set of Te"),
+    ],
+)
+def test_a_folder_that_is_not_there(name, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my pictures").mkdir()
+    with pytest.raises(ValueError, match="must be a folder that ex") as error:
+        datasets.images(name)
+    assert said in str(error.value)
+    assert "such as" not in str(error.value) or name == "cifra10"
 
 
 @pytest.mark.parametrize(

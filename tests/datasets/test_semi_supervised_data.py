@@ -261,6 +261,9 @@ def test_labels_in_every_form():
     ("y", "message"),
     [
         ([0, 1, 3], r"`y` must be integers in \[0, 3\).* value 3 at index 2"),
+        ([1, 2, 3], "value 3 at index 2. Class .* begin at 0: subtract 1"),
+        ([0, 1, 2, 3], "value 3 at index 3$"),
+        ([1, 5], "value 5 at index 1$"),
         ([[0], [-1]], "value -1 at index 1"),
         ([0.0, 1.0], r"shape=\(2,\), dtype=float64, first 0.0"),
         ([[1.0], [2.0]], r"shape=\(2, 1\), dtype=float64"),
@@ -308,6 +311,8 @@ NAN = np.where(np.arange(24).reshape(8, 3) == 7, np.nan, UNLABELED)
         (dict(y_labeled=[0, 1, 0]), "`y_labeled` .* 3 labels for 4 examples"),
         (dict(y_labeled=[0, 1, 0, 2], num_classes=2), "`y_labeled` .* value 2"),
         (dict(y_labeled=[0, 0, 2, 2]), r"`y_labeled` .* none of class \[1\]"),
+        (dict(y_labeled=[1, 2, 1, 2]), r"class \[0\]. .* 0: subtract 1"),
+        (dict(y_labeled=[2, 2, 3, 3]), r"class \[0, 1\]$"),
         (dict(num_classes=4), r"4 classes.* none of class \[2, 3\]"),
         (dict(y_labeled=[0, 0, 0, 0]), "`num_classes` must .* >= 2.*=1"),
         (dict(num_classes=2.0), "`num_classes` must be an integer.*2.0"),

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_keras import datasets, evaluation, runs
-from mpl_keras.runs import finished, results
+from mpl_keras import datasets, evaluation, files, runs
+from mpl_keras.runs import finished, folder, results, training
 
 
 @pytest.fixture(scope="module")
@@ -134,3 +134,39 @@ def test_what_to_label_next_is_a_table_of_who_has_learned(kind, tmp_path):
 def test_the_baseline_needs_no_baseline():
     with pytest.raises(ValueError, match="`baseline` must be False"):
         runs.Settings(dataset="digits", method="supervised", baseline=True)
+
+
+def test_a_finished_run_drops_nothing_that_is_asked_for(tmp_path):
+    told = {"dataset": "digits", "changes": {"steps": 2}, "report": False}
+    settings = runs.Settings(**told)
+    data, recipe = training.load_data(settings, print, False)
+    path = tmp_path / "run"
+    record, request = settings.record(recipe, data), settings.request()
+    open_folder = folder.RunFolder(path, record, request=request)
+    open_folder.begin()
+    open_folder.write("results.json", files.json_writer({"step": 2}))
+    open_folder.end()
+    lines = []
+
+    def again(**changes):
+        asked = runs.Settings(**{**told, **changes})
+        return training.Training(
+            asked, path, resume=True, say=lines.append
+        ).run()
+
+    with pytest.raises(ValueError) as error:
+        again(baseline=True)
+    assert str(error.value) == (
+        "`baseline` must be given before a run is finished, and the one in "
+        "`output_dir` is finished without it. For another run, with it, choose "
+        f"a new `output_dir`. Received: baseline=True, output_dir={path}"
+    )
+    (path / "baseline").mkdir()  # what is there was not dropped
+    assert again(baseline=True) == {"step": 2}
+    again()
+    assert lines[-1] == f"The run in {path} is finished."
+    again(backup_every=7)
+    assert lines[-1] == (
+        f"The run in {path} is finished. --backup_every, given otherwise now, "
+        "changes nothing."
+    )
