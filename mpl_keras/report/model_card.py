@@ -17,6 +17,7 @@ import tensorflow as tf
 from mpl_keras.checks import arrays
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 from mpl_keras.evaluation import confusion, statistics
+from mpl_keras.report import vocabulary
 
 _SHOWN = 50  # classes
 
@@ -185,7 +186,10 @@ def _training(data, facts):
     rows = {
         "Labeled examples": f"{arrays.num_examples(data.labeled[1]):,}",
         "Of each class": _range(counts),
-        "Unlabeled examples": f"{arrays.num_examples(data.unlabeled):,}",
+        "Unlabeled examples": f"{arrays.num_examples(data.unlabeled):,}"
+        + vocabulary.labeled_among(
+            len(data.labeled[1]), facts.get("settings") or {}
+        ),
     }
     steps = facts.get("trained_steps")
     if steps is not None:

@@ -180,7 +180,7 @@ def write(
             ),
             *notes,
         ],
-        facts=_facts(model, writer, data, seconds),
+        facts=_facts(model, writer, data, seconds, settings),
         sections=[section for section in sections if section is not None],
         written=html_page.now(),
         versions=[" ".join(item) for item in model_card.versions().items()],
@@ -196,16 +196,17 @@ def _method(model, settings):
     return model.method
 
 
-def _facts(model, writer, data, seconds):
+def _facts(model, writer, data, seconds, settings):
     count, unlabeled = len(data.labeled[1]), writer.num_unlabeled
     each = count / data.num_classes
+    among = vocabulary.labeled_among(count, settings)
     facts = [
         (
             "Labels",
             f"{count:,}, of {data.num_classes:,} classes ({each:,.3g} of each "
             "on average)",
         ),
-        (f"Unlabeled {writer.things}", f"{unlabeled:,}"),
+        (f"Unlabeled {writer.things}", f"{unlabeled:,}{among}"),
         ("Steps", f"{int(model.step.numpy()):,}"),
         ("Parameters of a network", f"{model.averaged.count_params():,}"),
     ]

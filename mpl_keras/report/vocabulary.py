@@ -5,6 +5,7 @@ documentation take both from here. Keys of logs, columns of metrics.csv and
 values of flags stay what they are: what is here are their names in words.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mpl_keras.checks import arguments
@@ -184,6 +185,24 @@ def method_name(method: str) -> str:
     """
     arguments.choice("method", method, METHODS)
     return METHODS[method].name
+
+
+def labeled_among(count: int, settings: Mapping[str, Any]) -> str:
+    """What follows a number of unlabeled examples that labeled ones are in.
+
+    Args:
+        count: The number of labeled examples.
+        settings: Those of a training, or nothing where none are known.
+
+    Example:
+    >>> labeled_among(12, {"labeled_in_unlabeled": True})
+    ' (the 12 labeled among them)'
+    >>> labeled_among(12, {"labeled_in_unlabeled": False})
+    ''
+    """
+    if not settings.get("labeled_in_unlabeled"):
+        return ""
+    return f" (the {count:,} labeled among them)"
 
 
 def averaged_name(model: Any) -> str:

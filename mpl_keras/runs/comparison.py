@@ -14,7 +14,7 @@ from mpl_keras import datasets, files, recipes, report
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.report import comparison as comparison_report
-from mpl_keras.report import figures, html_page
+from mpl_keras.report import figures, html_page, vocabulary
 from mpl_keras.runs import folder, outlook
 from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs.settings import Settings
@@ -139,14 +139,17 @@ class Comparison:
         self._kind = "validation" if data.test is None else "test"
         self._curves_kind = "test" if data.validation is None else "validation"
         self._num_labeled = len(data.labeled[1])
+        among = vocabulary.labeled_among(
+            self._num_labeled, dataclasses.asdict(self.settings)
+        )
         self._folder = self._make_folder(recipe, data)
         self._folder.begin()
         try:
             self.say(
                 f"{len(self.methods) * len(self.seeds)} trainings of "
                 f"{recipe.steps:,} steps, {self._num_labeled:,} labeled and "
-                f"{len(data.unlabeled):,} unlabeled images; results go to "
-                f"{self.output_dir}"
+                f"{len(data.unlabeled):,} unlabeled images{among}; results go "
+                f"to {self.output_dir}"
             )
             self._notes = self._notes_on(recipe, data)
             for note in self._notes:

@@ -390,9 +390,12 @@ class Training:
         shape = " x ".join(str(n) for n in data.preprocessing.input_shape)
         names = ", ".join(map(printable, data.class_names[:8]))
         told = f", feedback {recipe.feedback}" if model.method == "mpl" else ""
+        among = vocabulary.labeled_among(
+            len(data.labeled[1]), dataclasses.asdict(self.settings)
+        )
         lines = {
             "images": f"{len(data.labeled[1]):,} labeled, "
-            f"{len(data.unlabeled):,} unlabeled, "
+            f"{len(data.unlabeled):,} unlabeled{among}, "
             f"{', '.join(tests) or 'none to test with'}; {shape}",
             "classes": f"{data.num_classes}: {names}"
             + (", ..." if data.num_classes > 8 else ""),

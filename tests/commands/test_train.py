@@ -91,7 +91,7 @@ def trained(pictures, tmp_path_factory):
 def test_a_folder_is_trained_on(trained):
     out, said = trained
     for text in (
-        "20 labeled, 1,257 unlabeled, 540 for test; 8 x 8 x 1",
+        "20 labeled, 1,257 unlabeled (the 20 labeled among them), 540 for test",
         "10: 0 ß, 1 ß",
         "2 x small_cnn, 3,706 parameters each",
         "60 steps of 32 labeled and 64 unlabeled",
@@ -350,7 +350,8 @@ def test_without_pictures_to_test_with(start, pictures, tmp_path, capsys):
     flags = ["--steps=2", "--method=supervised", "--validation_fraction=0.5"]
     start(f"--dataset={root}", *flags)
     text = capsys.readouterr().out
-    assert "10 labeled, 1,247 unlabeled, 10 for validation;" in text
+    assert "10 labeled, 1,247 unlabeled (the 10 labeled among them)" in text
+    assert "among them), 10 for validation;" in text
     assert "confusion_matrix.png" not in os.listdir(tmp_path / "out")
 
 
@@ -372,7 +373,7 @@ def test_what_is_left_out_is_noted(start, pictures, tmp_path, capsys):
     text = capsys.readouterr().out
     for note in ("broken.png is not", "twin.png, show", "palette: converted"):
         assert re.search(f"note: (?s:.*){note}", text), text
-    assert "20 labeled, 21 unlabeled" in text
+    assert "20 labeled, 21 unlabeled (the 20 labeled among" in text
 
 
 @pytest.mark.parametrize("name", recipes.names())

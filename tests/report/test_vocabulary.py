@@ -3,6 +3,7 @@
 import collections
 import pathlib
 import re
+import types
 
 import keras
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 
 from mpl_keras import UDA, MetaPseudoLabels, losses, recipes, report
 from mpl_keras.callbacks import progress, pseudo_label_monitor, scalars
-from mpl_keras.report import comparison, panels, training_page, vocabulary
+from mpl_keras.report import (
+    comparison,
+    model_card,
+    panels,
+    training_page,
+    vocabulary,
+)
 
 ROOT = pathlib.Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "settings_and_metrics.md"
@@ -124,3 +131,22 @@ def test_there_is_no_other_table_of_colours():
                 r"\"#[0-9A-Fa-f]{6}\"|\"C\d\"", file.read_text("utf-8")
             )
             assert set(found) <= {'"#121212"'}, (file, found)
+
+
+@pytest.mark.parametrize("inside", [True, False, None])
+def test_labeled_examples_among_the_unlabeled_are_told(inside):
+    settings = {} if inside is None else {"labeled_in_unlabeled": inside}
+    data = types.SimpleNamespace(
+        labeled=(np.zeros((4, 2)), np.array([0, 1, 2, 2])),
+        unlabeled=np.zeros((1300, 2)),
+        num_classes=3,
+    )
+    expected = "1,300 (the 4 labeled among them)" if inside else "1,300"
+    step = types.SimpleNamespace(numpy=lambda: 5)
+    model = types.SimpleNamespace(step=step, averaged=network())
+    writer = types.SimpleNamespace(num_unlabeled=1300, things="images")
+    facts = training_page._facts(model, writer, data, None, settings)
+    assert dict(facts)["Unlabeled images"] == expected
+    card = model_card._training(data, {"settings": settings})
+    (row,) = [line for line in card.splitlines() if "Unlabeled" in line]
+    assert row.strip("| ").endswith(f" {expected}")
