@@ -1,5 +1,7 @@
 """`mpl-keras compare`: did the unlabeled pictures help?"""
 
+import signal
+
 from mpl_keras import recipes, runs
 from mpl_keras.callbacks import progress
 from mpl_keras.commands import train
@@ -16,8 +18,10 @@ paired differences, pictures and one page:
     mpl-keras compare --dataset=pictures --output_dir=compared
 
 A seed is one choice of labels, one initialisation and one data order for all
-methods. Each training has a folder of its own in --output_dir. The last method
-of the last seed leaves its network there as a SavedModel.
+methods. Without --num_labeled all sorted pictures of a folder are the labels,
+whatever the seed, so that the intervals leave out which pictures were sorted.
+Each training has a folder of its own in --output_dir. The last method of the
+last seed leaves its network there as a SavedModel.
 
 A comparison that was interrupted goes on with
 
@@ -80,12 +84,16 @@ def main() -> None:
         resume=FLAGS.resume,
         say=_say,
     )
+    # What `kill` and clusters send ends it as Ctrl-C does.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         comparison.run()
     except runs.ResultsError as error:
         COMMAND.stop(f"{error} When that is cured, --resume goes on.")
     except KeyboardInterrupt:
         COMMAND.stop("stopped. --resume goes on with it.", 130)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _seeds():

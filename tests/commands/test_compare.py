@@ -195,15 +195,22 @@ def stopped(flags, capsys, code=1):
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_the_same(compared, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)]
+)
+def test_killed_and_resumed_is_the_same(
+    compared, number, code, tmp_path, capsys
+):
     script = scripts.start_command(
         "compare", *FLAGS, "--output_dir=out", cwd=tmp_path
     )
     while "1 of 4: " not in script.output()[0]:
         assert script.poll() is None, script.output()[1]
         time.sleep(0.05)
-    script.send_signal(signal.SIGKILL)
-    script.wait()
+    script.send_signal(number)
+    assert script.wait() == code
+    if code > 0:
+        assert "stopped. --resume goes on with it." in script.output()[1]
     out = tmp_path / "out"
     assert len(read_rows(out)) == 1
     assert not (out / "table.md").exists()
