@@ -34,9 +34,18 @@ def pytest_configure(config):
         tf.config.optimizer.set_experimental_options(
             {"disable_meta_optimizer": True}
         )
-    # Tracing makes many objects, and few of them are garbage.
+    # Tracing makes many objects, and few of them are garbage before a module
+    # ends: then what is left is not looked at again.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 20, 1000)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_garbage():
+    """The networks of a module go with it."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

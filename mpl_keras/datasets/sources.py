@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from mpl_keras.checks import settings
 
+# Reading fewer examples takes less time than making a graph for it.
+_WORTH_A_GRAPH = 64
 # Bytes up to which all examples are compared, and how many of more than these.
 _WHOLE, _SAMPLE, _BATCH = 2**26, 256, 64
 
@@ -52,9 +54,11 @@ class Source:
 
     def __call__(self, index: tf.Tensor) -> tf.Tensor:
         """As `read`, with the static shape."""
+        index = tf.cast(index, tf.int64)
         graph = self.one_by_one and tf.executing_eagerly()
+        graph = graph and index.shape[0] >= _WORTH_A_GRAPH
         read = self._in_a_graph if graph else self.read
-        batch = read(tf.cast(index, tf.int64))
+        batch = read(index)
         return tf.ensure_shape(batch, (None, *self.shape[1:]))
 
     @functools.cached_property
