@@ -181,10 +181,13 @@ def test_files_are_read_by_one_graph(tmp_path, monkeypatch):
     monkeypatch.setattr(
         image_files, "decode", lambda *a: made.append(a) or reading.decode(*a)
     )
-    files = image_files.ImageFiles([path] * 9, [False] * 9, (24, 35, 3))
-    for part in (files[:9], files[:2], files.subset([4, 3])[:]):
+    files = image_files.ImageFiles([path] * 70, [False] * 70, (24, 35, 3))
+    for part in (files[:70], files[:64], files.subset(range(65))[:]):
         np.testing.assert_array_equal(part[0], NOISE)
     assert len(made) == 1
+    # A graph takes longer than a few of them.
+    np.testing.assert_array_equal(files[:2][1], NOISE)
+    assert len(made) == 3
 
 
 def test_a_phone_writes_several_pictures_into_one_jpeg():
