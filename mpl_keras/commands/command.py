@@ -180,12 +180,12 @@ class Group:
             text = f"{text} (default: {'on' if default else 'off'})"
         self.lines.append((f"[no]{name}", "", text))
 
-    def choice(self, name, default, choices, text) -> None:
+    def choice(self, name, default, choices, text, shown=None) -> None:
         """A flag that is one of some names."""
         flags.DEFINE_enum(
             name, default, list(choices), text, flag_values=self._values
         )
-        self._show(name, f"={'|'.join(choices)}", default, text, None)
+        self._show(name, f"={'|'.join(choices)}", default, text, shown)
 
     def integer(self, name, default, text, least=None, most=None, shown=None):
         """A flag that is a whole number."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from mpl_keras import augment, datasets, files, report
+from mpl_keras import augment, datasets, files, report, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.checks.names import printable
 from mpl_keras.commands.command import Command
 from mpl_keras.datasets import pictures
 from mpl_keras.report import preview as sheet
@@ -17,13 +18,24 @@ COMMAND = Command(
     """\
 Draws a sheet of pictures: originals, and weak and strong views of each.
 
-    mpl-keras preview --views=cifar --output=preview.png
+    mpl-keras preview --dataset=pictures
+    mpl-keras preview --dataset=pictures --views=cifar
     mpl-keras preview --views=imagenet --folder=my_pictures
+
+With --dataset the views are those that `mpl-keras train` with the same
+--dataset takes, and the pictures are its unlabeled ones, of the same size.
 
 Look at it before you train: the class must still be seen in every strong
 view.""",
 )
 _group = COMMAND.group("Pictures")
+_group.string(
+    "dataset",
+    None,
+    "As of `mpl-keras train`: a folder of pictures, a name of TensorFlow "
+    "Datasets, or digits",
+    "none",
+)
 _group.string(
     "folder",
     None,
@@ -35,9 +47,10 @@ _group.integer("rows", 6, "Images to show", 1, 64)
 _group = COMMAND.group("Views")
 _group.choice(
     "views",
-    "cifar",
+    None,
     ["cifar", "svhn", "imagenet", "small_shifts", "digits"],
     "Which views",
+    "those of the training with --dataset, and cifar without",
 )
 _group.integer(
     "size",
@@ -59,7 +72,11 @@ def preview() -> None:
     flags = COMMAND.flags
     check_output(flags.output, flags.overwrite)
     names.require("matplotlib", COMMAND.name)
-    images, views = load(flags)
+    if flags.dataset is not None:
+        images, views, title = load_dataset(flags)
+    else:
+        images, views = load(flags)
+        title = f"--views={flags.views or 'cifar'}"
     files.write_whole(
         flags.output,
         lambda path: report.plot_views(
@@ -68,7 +85,7 @@ def preview() -> None:
             path,
             columns=flags.columns,
             seed=flags.seed,
-            title=f"--views={flags.views}",
+            title=title,
         ),
     )
     print(f"Wrote {flags.output}: {len(images)} images.")
@@ -89,6 +106,29 @@ def check_output(output: str, overwrite: bool) -> None:
     files.check_free(output, overwrite, "output")
 
 
+def load_dataset(flags: Any) -> tuple[np.ndarray, augment.Views, str]:
+    """Unlabeled images of a data set, the views of a training, and a title."""
+    for name in ("folder", "size"):
+        if getattr(flags, name) is not None:
+            raise ArgumentError(
+                name,
+                "not be given with {dataset}: its unlabeled images are shown, "
+                "of the size that they are trained with",
+                getattr(flags, name),
+                others={"dataset": flags.dataset},
+            )
+    changes = {} if flags.views is None else {"views": flags.views}
+    settings = runs.Settings(
+        dataset=flags.dataset, changes=changes, seed=flags.seed
+    )
+    data, recipe = runs.load_data(settings)
+    count = len(data.unlabeled)
+    order = np.random.default_rng(flags.seed).permutation(count)
+    images = np.asarray(data.unlabeled[np.sort(order[: flags.rows])])
+    name = printable(os.path.basename(os.path.normpath(flags.dataset)))
+    return images, data.views, f"{name}, --views={recipe.views}"
+
+
 def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
     """Images, and the views to show of them."""
     if flags.views == "digits":
@@ -106,7 +146,7 @@ def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
     size = flags.size or (224 if flags.views == "imagenet" else 32)
     # Views of imagenet are crops of a larger image, as usual of 256 for 224.
     own = round(size * 256 / 224) if flags.views == "imagenet" else size
-    views = augment.named_views(flags.views, size, size)
+    views = augment.named_views(flags.views or "cifar", size, size)
     if flags.folder is not None:
         return pictures.load_folder(
             flags.folder, flags.rows, own, flags.seed

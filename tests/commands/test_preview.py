@@ -1,10 +1,12 @@
 """The sheet of weak and strong views."""
 
+import numpy as np
 import pytest
 import scripts
 from PIL import Image
 
-from mpl_keras.commands.preview import COMMAND
+from mpl_keras import runs
+from mpl_keras.commands.preview import COMMAND, load_dataset
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -39,9 +41,46 @@ def test_pictures_of_a_folder_and_photographs(tmp_path, monkeypatch, capsys):
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
+def test_a_data_set_shows_what_a_training_takes(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for part in ("labeled/a", "labeled/b", "unlabeled"):
+        (tmp_path / "own" / part).mkdir(parents=True)
+        for number in range(4):
+            pixels = random.integers(0, 256, (28, 28), np.uint8)
+            image = Image.fromarray(pixels)
+            image.save(tmp_path / "own" / part / f"{number}.png")
+    COMMAND.run(["--dataset=own", "--rows=3", "--output=a.png"])
+    assert "Wrote a.png: 3 images." in capsys.readouterr().out
+    assert (tmp_path / "a.png").read_bytes().startswith(PNG)
+    data, recipe = runs.load_data(runs.Settings(dataset="own"))
+    images, views, title = load_dataset(COMMAND.flags)
+    known = {image.tobytes() for image in data.unlabeled[:]}
+    assert len(images) == 3 and images.shape[1:] == (28, 28, 1)
+    assert all(image.tobytes() in known for image in images)
+    for kind in ("weak", "strong"):
+        shown = getattr(views, kind)(images, [1, 2])
+        trained = getattr(data.views, kind)(images, [1, 2])
+        np.testing.assert_array_equal(shown, trained)
+    assert title == f"own, --views={recipe.views}"
+    COMMAND.run(["--dataset=own", "--views=cifar", "--output=b.png"])
+    assert load_dataset(COMMAND.flags)[2] == "own, --views=cifar"
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--dataset=no"], "--dataset must be a folder that exists"),
+        (
+            ["--dataset=digits", "--folder=own"],
+            "--folder must not be given with --dataset",
+        ),
+        (
+            ["--dataset=digits", "--size=8"],
+            "--size must not be given with --dataset",
+        ),
         (["--output=a.txt"], "--output must end in .png, .pdf, .jpg or .svg"),
         (["--output=no/a.png"], "and there is no folder no"),
         (["--folder=no"], "--folder must be a folder. Received: --folder=no"),
