@@ -70,10 +70,30 @@ napoleon_custom_sections = [
 
 WITHOUT_THE_SITE = re.compile(r"^<!-- without the site -->\n.*\n\n?", re.M)
 
+# A picture for light and dark pages as GitHub shows it, and as furo does.
+PICTURE = re.compile(
+    r'<picture><source media="\(prefers-color-scheme: dark\)" '
+    r'srcset="(?P<name>[^"]+)-dark(?P<ending>\.\w+)">'
+    r'<img src="(?P=name)-light(?P=ending)"(?P<half> class="half")? '
+    r'width="(?P<width>\d+)" alt="(?P<alt>[^"]*)"></picture>\n'
+)
+
+
+def pictures(match):
+    """The directives of a picture."""
+    size = "" if match["half"] else f":width: {match['width']}px\n"
+    half = " half" if match["half"] else ""
+    return "".join(
+        f"```{{image}} {match['name']}-{kind}{match['ending']}\n"
+        f":class: only-{kind}{half}\n{size}:alt: {match['alt']}\n```\n"
+        for kind in ("light", "dark")
+    )
+
 
 def complete(app, docname, source):
     """Takes out what is for those who read a page without the site."""
     source[0] = WITHOUT_THE_SITE.sub("", source[0])
+    source[0] = PICTURE.sub(pictures, source[0])
     source[0] = together(source[0])
 
 
