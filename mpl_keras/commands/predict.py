@@ -15,7 +15,7 @@ COMMAND = Command(
     """\
 Classifies the image files in a folder, into a table.
 
-    mpl-keras predict run/student new_pictures --output=predictions.csv
+    mpl-keras predict run new_pictures --output=predictions.csv
 
 MODEL is what `mpl-keras train` or `mpl-keras export` has written: a SavedModel,
 a .keras, .tflite or .onnx file, or the folder of a run, whose averaged network

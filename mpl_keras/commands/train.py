@@ -218,13 +218,18 @@ RECIPE = {
 
 @functools.cache
 def _defaults() -> dict[str, recipes.Recipe]:
-    """The recipes for small, middle and large pictures, by words for these."""
-    sizes = {"up to 31 pixels": 28, "up to 64 pixels": 64, "above": 224}
+    """The recipes by words for the sizes of pictures that they are for."""
+    sizes = {
+        "up to 15 pixels": 8,
+        "up to 31 pixels": 28,
+        "up to 64 pixels": 64,
+        "above": 224,
+    }
     return {text: recipes.default(size, 10) for text, size in sizes.items()}
 
 
 def _shown(name: str) -> str:
-    """The default of a field: for small, middle and large pictures."""
+    """The default of a field, for each size where sizes differ."""
     values = {
         text: getattr(recipe, name) for text, recipe in _defaults().items()
     }

@@ -1,6 +1,7 @@
 """What the first batch tells of values that a network was not made for."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,13 +17,16 @@ _EXAMPLES = 32  # more would tell no more
 # A new network guesses: its loss is near log(classes). This much above it is
 # sure of wrong answers, because what it sees is hundreds of times too large.
 _LOSS_ABOVE = 20.0
+# A layer that multiplies by less was made for values up to 255.
+_SMALL_SCALE = 1 / 30
 _SILENCE = " (`check_first_batch=False` trains nevertheless)"
 
 
 def check(networks: Mapping[str, keras.Model], x: Any, labels: Any) -> None:
     """Raises if what networks answer at first cannot be trained well.
 
-    The networks answer as in training, and nothing of it stays.
+    The networks answer as in training, and nothing of it stays. Images up to 1
+    for a network that divides them by 255 are warned of: they may be dark.
 
     Args:
         networks: Before their first step, by name.
@@ -37,8 +41,11 @@ def check(networks: Mapping[str, keras.Model], x: Any, labels: Any) -> None:
     >>> net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     >>> check({"model": net}, tf.ones((4, 2)), [0, 1, 2, 0])
     """
-    x = tf.nest.map_structure(lambda part: part[:_EXAMPLES], x)
+    x = tf.nest.map_structure(
+        lambda part: tf.convert_to_tensor(part[:_EXAMPLES]), x
+    )
     labels = tf.convert_to_tensor(labels)[:_EXAMPLES]
+    _warn_of_small_values(networks, x)
     for name, network in networks.items():
         logits = _answers(network, x)
         if not np.isfinite(logits).all():
@@ -64,6 +71,44 @@ def check(networks: Mapping[str, keras.Model], x: Any, labels: Any) -> None:
                 f"{name} is {loss:.3g} before the first step, where about "
                 f"{usual:.2g} is usual",
             )
+
+
+def _warn_of_small_values(networks, x):
+    """Warns where images were scaled that a network scales again."""
+    if not any(_are_images_of_floats(part) for part in tf.nest.flatten(x)):
+        return
+    largest = _largest(x)
+    if not 0 < largest <= 1:
+        return
+    for name, network in networks.items():
+        if _scales_bytes(network):
+            warnings.warn(
+                f"`{name}` ({network.name!r}) takes images from 0 to 255, and "
+                f"the largest value of the first batch is {largest:.6g}: all "
+                "images are nearly black to it, and it will hardly learn. "
+                "Give it the images as they were, uint8 or floats up to 255."
+                f"{_SILENCE.replace('trains nevertheless', 'silences this')}",
+                stacklevel=2,
+            )
+            return
+
+
+def _are_images_of_floats(part):
+    """Whether a tensor is a batch of images that are no integers."""
+    return (
+        part.shape.rank == 4
+        and part.shape[-1] <= 4
+        and (part.dtype.is_floating)
+    )
+
+
+def _scales_bytes(network):
+    """Whether a layer of it is made for values up to 255."""
+    return any(
+        isinstance(layer, keras.layers.Rescaling)
+        and np.max(np.abs(layer.scale)) <= _SMALL_SCALE
+        for layer in network._flatten_layers()
+    )
 
 
 def _answers(network, x):

@@ -234,11 +234,14 @@ def find_classifier(model: Any) -> str:
     """
     model = arguments.path("model", model)
     if not os.path.exists(model):
+        run = os.path.dirname(model)
+        beside = _saved_model(run) if os.path.isdir(run) else None
+        instead = "" if beside is None else f". There is {beside}"
         raise MissingFileError(
             "model",
             "be an exported classifier",
             model,
-            note=", which does not exist",
+            note=f", which does not exist{instead}",
         )
     found = _saved_model(model)
     if found or not os.path.isdir(model):
@@ -255,11 +258,19 @@ def find_classifier(model: Any) -> str:
         )
     endings = tuple(filter(None, map(suffix, export.FORMATS)))
     there = [n for n in sorted(os.listdir(model)) if n.endswith(endings)]
+    there = ", ".join(there) or "none of these"
+    if os.path.exists(
+        os.path.join(model, settings_module.FILE)
+    ) and not os.path.exists(os.path.join(model, results.FILE)):
+        there = (
+            "a training that is not finished: `mpl-keras train --resume "
+            f"--output_dir={model}` goes on with it"
+        )
     raise ArgumentError(
         "model",
         "be a SavedModel, a file, or the folder of a finished run",
         model,
-        note=f", which holds {', '.join(there) or 'none of these'}",
+        note=f", which holds {there}",
     )
 
 

@@ -41,9 +41,7 @@ def test_pictures_of_a_folder_and_photographs(tmp_path, monkeypatch, capsys):
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
-def test_a_data_set_shows_what_a_training_takes(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_data_set_shows_what_a_training_takes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     for part in ("labeled/a", "labeled/b", "unlabeled"):

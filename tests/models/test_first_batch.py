@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels
+from mpl_keras import UDA, MetaPseudoLabels, networks
 from mpl_keras.checks import ArgumentError
 from mpl_keras.models import first_batch
 
@@ -38,6 +38,32 @@ def refused(network, x=X, y=Y, name="model"):
         first_batch.check({name: network}, x, y)
     assert "check_first_batch=False" in str(error.value)
     return str(error.value)
+
+
+IMAGES = RNG.integers(0, 256, (12, 8, 8, 1)).astype("uint8")
+
+
+@pytest.mark.parametrize(
+    "name", ["small_cnn", "compact_cnn", "wide_resnet_10_1"]
+)
+def test_images_that_are_scaled_twice(name):
+    net = networks.make(name, (8, 8, 1), 3)
+    with pytest.warns(UserWarning, match="from 0 to 255.*first batch is 1:"):
+        first_batch.check({"teacher": net}, IMAGES / np.float32(255), Y)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [IMAGES, IMAGES // 255, IMAGES * np.float32(0.5), IMAGES * np.float32(0)],
+    ids=["bytes", "bits", "floats", "black"],
+)
+def test_images_as_the_networks_take_them(x, recwarn):
+    net = networks.make("small_cnn", (8, 8, 1), 3)
+    first_batch.check({"teacher": net}, tf.constant(x), Y)
+    head = keras.Sequential([layers.Flatten(), layers.Dense(3)])
+    own = keras.Sequential([keras.Input((8, 8, 1)), head])
+    first_batch.check({"model": own}, tf.constant(x) / 255, Y)
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import os
+import shutil
 import types
 
 import keras
@@ -43,6 +44,25 @@ def test_a_run_that_averages_the_teacher(run):
         assert given == (stem, os.path.join(run, f"{stem}.keras"))
     assert finished.find_classifier(run) == os.path.join(run, "teacher")
     assert "averaged teacher" in (run / "teacher.md").read_text()
+
+
+def test_a_classifier_that_is_not_there_names_the_one_that_is(run, tmp_path):
+    with pytest.raises(FileNotFoundError) as error:
+        finished.find_classifier(run / "student_of_mine")
+    assert str(error.value).endswith(f". There is {run / 'teacher'}")
+    with pytest.raises(FileNotFoundError, match="which does not exist$"):
+        finished.find_classifier(tmp_path / "no" / "student")
+
+
+def test_a_run_that_is_not_finished_says_how_to_go_on(run, tmp_path):
+    stopped = tmp_path / "stopped"
+    stopped.mkdir()
+    shutil.copy(run / "settings.json", stopped)
+    with pytest.raises(ValueError, match="--resume --output_dir=.*stopped` go"):
+        finished.find_classifier(stopped)
+    shutil.copy(run / "results.json", stopped)
+    with pytest.raises(ValueError, match="which holds none of these"):
+        finished.find_classifier(stopped)
 
 
 def test_a_run_of_before_that_is_found_by_its_files(run):
