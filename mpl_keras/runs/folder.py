@@ -17,13 +17,15 @@ from mpl_keras.checks.arguments import FileInTheWayError, NotWritableError
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
-# As `files.write_whole` names the folder in which it writes.
+# What is written in the folder of a run or of a comparison.
+_WRITTEN = (
+    r"(settings|results)\.json|(metrics|results|label_next)\.csv|table\.md"
+    r"|(report|comparison)\.html|(curves|confusion_matrix|accuracies)\.png"
+    r"|(student|teacher|network|finetuned)(_as_trained)?(\.keras|\.md)?"
+)
+# A half of it as `files.write_whole` names it, which a kill leaves.
 _HALF = re.compile(
-    r"\.((settings|results)\.json|(metrics|results)\.csv|(report|comparison)\.html"
-    r"|(curves|confusion_matrix|accuracies)\.png|table\.md"
-    r"|(student|network|finetuned)(\.keras|\.md)?"
-    r"|(student_as_trained|network_as_trained|teacher)\.keras)\.[a-z0-9_]{8}"
-    rf"|{re.escape(files.LOCK_FILE)}"
+    rf"\.({_WRITTEN})\.[a-z0-9_]{{8}}|{re.escape(files.LOCK_FILE)}"
 )
 
 # Settings of a comparison, which follow from nothing.
@@ -142,7 +144,13 @@ class RunFolder:
         self._lock.release()
 
     def write(self, name: str, write: Callable[[str], Any]) -> None:
-        """Writes a file or folder of this name, whole; see `write_whole`."""
+        """Writes a file or folder of this name, whole; see `write_whole`.
+
+        Raises:
+            ValueError: `begin` would not know what a kill left of it.
+        """
+        if not re.fullmatch(_WRITTEN, name):
+            raise ValueError(f"`name` must be of _WRITTEN. Received: {name!r}")
         files.write_whole(self.file(name), write)
 
     def add(self, step: int, metrics: Mapping[str, float]) -> None:

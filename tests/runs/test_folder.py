@@ -220,10 +220,23 @@ def test_a_dead_job_does_not_hold_a_folder(tmp_path):
 
 
 def test_halves_left_by_a_kill_are_removed(tmp_path):
-    for name in ("settings.json", "report.html"):
+    for name in (
+        *("settings.json", "report.html", "label_next.csv", "teacher"),
+        *("teacher.md", "teacher_as_trained.keras", "network", "student.keras"),
+    ):
         (tmp_path / f".{name}.abcd_123").mkdir()
-    open_run(tmp_path, resume=True).begin()
+    run = open_run(tmp_path, resume=True)
+    run.begin()
+    run.end()
     assert os.listdir(tmp_path) == ["settings.json"]
+    (tmp_path / ".mine.abcd_123").mkdir()
+    open_run(tmp_path, resume=True).begin()
+    assert (tmp_path / ".mine.abcd_123").exists()
+
+
+def test_nothing_is_written_whose_half_would_stay(tmp_path):
+    with pytest.raises(ValueError, match="Received: 'new.csv'"):
+        open_run(tmp_path).write("new.csv", lambda path: None)
 
 
 def test_a_run_of_before_masking_can_go_on(picture_data):
