@@ -41,9 +41,7 @@ def test_pictures_of_a_folder_and_photographs(tmp_path, monkeypatch, capsys):
     assert "<svg" in (tmp_path / "a.svg").read_text()
 
 
-def test_a_data_set_shows_what_a_training_takes(
-    tmp_path, monkeypatch, capsys
-):
+def test_a_data_set_shows_what_a_training_takes(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     random = np.random.default_rng(0)
     for part in ("labeled/a", "labeled/b", "unlabeled"):
@@ -110,3 +108,12 @@ def test_help(capsys):
     assert text.startswith("usage: mpl-keras preview [flags]")
     assert "--output" in text
     assert "--seed" in text
+
+
+def test_what_is_missing_is_told_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        COMMAND.run([f"--output={tmp_path / 'a.png'}"])
+    told = capsys.readouterr().err
+    assert told.count("preview") == 1
+    assert 'needs matplotlib: pip install "mpl_keras[report]"' in told
