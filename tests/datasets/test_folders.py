@@ -427,12 +427,23 @@ def test_a_folder_that_is_not_there(name, said, tmp_path, monkeypatch):
         (dict(channels=4), "`channels` must be one of"),
         (dict(image_size=-3), "`image_size` must be .*=-3"),
         (dict(num_labeled=3), "`num_labeled` must be a multiple of 2"),
+        (dict(num_labeled=1), "at least 2, one for each of 2 classes. Rec"),
+        (dict(num_labeled=8), "at most 6: there are 6 labeled examples. Rec"),
         (dict(validation_fraction=0.01), "at least one example"),
     ],
 )
 def test_errors_of_arguments(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         load(root, **arguments)
+
+
+def test_a_class_of_few_is_called_by_its_name(root):
+    os.remove(root / "labeled/cat/0.png")
+    with pytest.raises(ValueError, match="only 2 of class 'cat' .unless") as e:
+        load(root, num_labeled=6)
+    told = str(e.value.renamed({"num_labeled": "--num_labeled"}))
+    assert "--num_labeled must be at most 4" in told
+    assert "balanced" not in told
 
 
 @pytest.mark.slow
