@@ -283,7 +283,7 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
             "path",
             f"hold unlabeled pictures below {names.printable(path)}/unlabeled, "
             "other than those in `labeled`",
-            note="none",
+            note=f"none{folder_files.renaming(path)}",
         )
     if labeled_in_unlabeled:
         unlabeled = unlabeled + parts["labeled"]

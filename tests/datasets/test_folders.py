@@ -239,6 +239,44 @@ def test_default_views(root):
         assert augment.default_views(arrays) == views
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("labeled", "labelled"),
+        ("labeled", "label"),
+        ("labeled", "Labels"),
+        ("labeled", "train"),
+        ("unlabeled", "Unlabeled"),
+        ("unlabeled", "unlabelled"),
+    ],
+)
+def test_a_part_under_another_name_is_recognised(root, part, name):
+    os.rename(root / part, root / name)
+    with pytest.raises(ValueError, match=f"Rename '{name}' to '{part}' if it"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            folders.from_folder(root)
+
+
+@pytest.mark.parametrize("name", ["val", "Validation", "valid"])
+def test_a_part_that_may_be_left_out_is_recognised(root, name):
+    os.rename(root / "test", root / name)
+    with pytest.warns(UserWarning, match=f"'{name}' to 'validation' if it"):
+        folders.from_folder(root)
+
+
+def test_no_renaming_of_what_is_there(root):
+    os.mkdir(root / "tests")
+    with pytest.warns(UserWarning, match="are not read[.]$"):
+        folders.from_folder(root)
+
+
+def test_a_class_in_other_letters_is_recognised(root):
+    os.rename(root / "test/cat", root / "test/Cat")
+    with pytest.raises(ValueError, match="did you mean 'cat' by 'Cat'"):
+        load(root)
+
+
 def test_folders_of_other_names_are_said(root):
     (root / "unlabelled").mkdir()
     with pytest.warns(UserWarning, match="'unlabelled'.*, which are none of"):
