@@ -1,5 +1,6 @@
 """What all programs share: flags in groups, their help, errors and notes."""
 
+import os
 import shutil
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import tensorflow as tf
 from absl import flags, logging
 
 from mpl_keras.checks.arguments import ArgumentError
-from mpl_keras.checks.names import printable
+from mpl_keras.checks.names import did_you_mean, printable
 
 
 def say(text: str, file: Any = None) -> None:
@@ -91,9 +92,11 @@ class Command:
         try:
             values = self.flags([self.name, *arguments])[1:]
         except flags.Error as error:
-            self.stop(f"{error} ({self.name} --help lists all flags)", 2)
+            text = self._flag_problem(error)
+            self.stop(f"{text} ({self.name} --help lists all flags)", 2)
         if len(values) != len(self._arguments):
-            self.stop(f"usage: {self._usage()}. Received: {values}", 2)
+            text = f"usage: {self._usage()}. Received: {values}"
+            self.stop(text + self._meant(values), 2)
         with self.errors():
             self._main(*values)
 
@@ -130,6 +133,41 @@ class Command:
 
     def _usage(self):
         return " ".join([self.name, *self._arguments, "[flags]"])
+
+    def _flag_problem(self, error):
+        """What a flag must be, in place of what Python says of its value."""
+        text, cause = str(error), error.__context__
+        name, _, rest = text.removeprefix("flag --").partition("=")
+        if not isinstance(error, flags.IllegalFlagValueError) or (
+            cause is None or name not in self.flags
+        ):
+            return text
+        value = rest.removesuffix(f": {cause}")
+        parser = self.flags[name].parser
+        if isinstance(parser, (flags.IntegerParser, flags.FloatParser)):
+            must = f"be {parser.syntactic_help}"
+        elif isinstance(parser, flags.BooleanParser):
+            must = f"be given as --{name} or --no{name}"
+        elif isinstance(parser, flags.EnumParser):
+            near = did_you_mean(value, parser.enum_values)
+            must = f"be one of {', '.join(parser.enum_values)}{near}"
+        else:
+            return text
+        return str(ArgumentError(f"--{name}", must, value)).replace("`", "")
+
+    def _meant(self, values):
+        """The flag that words without one may be for, or nothing."""
+        if self._arguments or "dataset" not in self.flags:
+            return ""
+        for value in values:
+            name = "dataset"
+            if "folder" in self.flags and not os.path.isdir(
+                os.path.join(value, "labeled")
+            ):
+                name = "folder"
+            if os.path.isdir(value):
+                return f" (did you mean --{name}={value}?)"
+        return ""
 
     def _prepare(self):
         """Quiet logs, notes for warnings, names that need not be UTF-8."""

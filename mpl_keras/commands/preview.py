@@ -71,7 +71,7 @@ def preview() -> None:
     """Checks, loads, draws and writes."""
     flags = COMMAND.flags
     check_output(flags.output, flags.overwrite)
-    names.require("matplotlib", COMMAND.name)
+    names.require("matplotlib", "A sheet of views", '"mpl_keras[report]"')
     if flags.dataset is not None:
         images, views, title = load_dataset(flags)
     else:
@@ -140,7 +140,7 @@ def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
                 flags.views,
                 others={"folder": flags.folder, "size": flags.size},
             )
-        names.require("sklearn", f"{COMMAND.name} --views=digits", _SKLEARN)
+        names.require("sklearn", "--views=digits", _SKLEARN)
         data = datasets.digits(20, seed=flags.seed)
         return data.unlabeled[: flags.rows], data.views
     size = flags.size or (224 if flags.views == "imagenet" else 32)
@@ -151,7 +151,7 @@ def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
         return pictures.load_folder(
             flags.folder, flags.rows, own, flags.seed
         ), views
-    names.require("sklearn", f"{COMMAND.name} without --folder", _SKLEARN)
+    names.require("sklearn", "A sheet without --folder", _SKLEARN)
     return pictures.load_photographs(flags.rows, own, flags.seed), views
 
 

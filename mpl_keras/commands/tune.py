@@ -52,7 +52,7 @@ def tune() -> None:
     flags = COMMAND.flags
     if flags.output_dir is None:
         COMMAND.stop("--output_dir must be given, the folder of results.", 2)
-    names.require("keras_tuner", COMMAND.name, "keras-tuner")
+    names.require("keras_tuner", "The search", '"mpl_keras[tune]"')
     files.check_folder(flags.output_dir, flags.resume, "output_dir", "resume")
     with arguments.passing({"name": "recipe"}):
         original = recipes.get(flags.recipe)

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import csv
+import difflib
 import hashlib
 import os
 import unicodedata
@@ -21,6 +22,8 @@ from mpl_keras.images import reading
 # What systems leave behind in folders, beside names that begin with a dot.
 _LITTER = ("thumbs.db", "desktop.ini")
 PARTS = ("labeled", "unlabeled", "test", "validation")
+# What other tools call them.
+_OTHER_NAMES = {"train": "labeled", "val": "validation"}
 _LEAVES = "is a link that leaves the folder: put a copy there instead"
 _SHOWN = 10  # files or classes in an error
 _LEAVE_OUT = "be 'leave_out' where files cannot be used"
@@ -71,7 +74,7 @@ def find(path):
             "`unlabeled`",
             path,
             note=f", which holds {sorted(os.listdir(path))[:_SHOWN]}"
-            + _hint_above(path),
+            + (_hint_above(path) or renaming(path)),
         )
     classes = _folders(os.path.join(path, "labeled"))
     if len(classes) < 2:
@@ -105,6 +108,40 @@ def find(path):
             for file in walk(os.path.join(folder, name), path, problems):
                 entries.append(File(file, part, classes.index(name)))
     return entries, problems, classes
+
+
+def renaming(path: str) -> str:
+    """Which folders seem to be parts of the data under another name, or "".
+
+    Example:
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp()
+    >>> os.mkdir(os.path.join(path, "Unlabelled"))
+    >>> renaming(path)
+    ". Rename 'Unlabelled' to 'unlabeled' if it is meant as that"
+    """
+    there = sorted(
+        name
+        for name in os.listdir(path)
+        if os.path.isdir(os.path.join(path, name))
+    )
+    found = []
+    for name in there:
+        part = _part_like(name)
+        if part and part not in there and name not in PARTS:
+            found.append(f"{name!r} to {part!r}")
+    if not found:
+        return ""
+    it = "it is meant as that" if len(found) == 1 else "they are meant so"
+    return f". Rename {' and '.join(found)} if {it}"
+
+
+def _part_like(name):
+    """The part of the data that a name is close to, or None."""
+    name = name.lower()
+    if name in _OTHER_NAMES:
+        return _OTHER_NAMES[name]
+    return next(iter(difflib.get_close_matches(name, PARTS, n=1)), None)
 
 
 def _hint_above(path):
@@ -197,7 +234,7 @@ def _note_unknown(path):
     if unknown:
         warnings.warn(
             f"{printable(path)} holds {unknown[:_SHOWN]}, which are none of "
-            f"{', '.join(PARTS)}, and are not read.",
+            f"{', '.join(PARTS)}, and are not read{renaming(path)}.",
             stacklevel=4,
         )
 
@@ -233,8 +270,20 @@ def _check_known(names, classes, folder):
             f"hold in {printable(folder)} classes of `labeled` alone, which "
             f"are {naming.quoted(classes[:_SHOWN], unknown)}",
             note=f"also {naming.quoted(unknown, classes)}"
-            + (", in another form of Unicode" if alike else ""),
+            + (", in another form of Unicode" if alike else "")
+            + _classes_meant(unknown, classes),
         )
+
+
+def _classes_meant(unknown, classes):
+    """Classes of almost the names that are unknown, as a question, or ""."""
+    lower = {name.casefold(): name for name in classes}
+    found = []
+    for name in sorted(unknown):
+        near = difflib.get_close_matches(name.casefold(), lower, n=1)
+        if near and not _forms([name]) & _forms(classes):
+            found.append(f"{lower[near[0]]!r} by {name!r}")
+    return f" (did you mean {', '.join(found)}?)" if found else ""
 
 
 def _forms(names):

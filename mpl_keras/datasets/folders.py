@@ -127,7 +127,7 @@ Received: path=/pictures
     _check_contradictions(sets)
     parts = _split(
         sets,
-        len(classes),
+        classes,
         num_labeled,
         seed,
         validation_fraction,
@@ -193,7 +193,7 @@ def _check_filled(files, classes, folder):
 # Which file is for what.
 
 
-def _split(sets, num_classes, num_labeled, seed, fraction, balanced):
+def _split(sets, classes, num_labeled, seed, fraction, balanced):
     """The sorted pictures, as asked for, among the parts."""
     parts = {
         name: sets[name]
@@ -212,10 +212,11 @@ def _split(sets, num_classes, num_labeled, seed, fraction, balanced):
         _labels(files),
         num_labeled,
         seed,
-        num_classes,
+        len(classes),
         validation_fraction=fraction,
         labeled_in_unlabeled=False,
         balanced=balanced,
+        class_names=classes,
     )
     parts["labeled"] = [files[i] for i in split.labeled]
     parts["unlabeled"] = parts["unlabeled"] + [
@@ -282,7 +283,7 @@ def _keep_apart(parts, labeled_in_unlabeled, path):
             "path",
             f"hold unlabeled pictures below {names.printable(path)}/unlabeled, "
             "other than those in `labeled`",
-            note="none",
+            note=f"none{folder_files.renaming(path)}",
         )
     if labeled_in_unlabeled:
         unlabeled = unlabeled + parts["labeled"]

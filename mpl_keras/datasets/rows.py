@@ -1,5 +1,6 @@
 """Which rows of a table or a list of texts are trained on, and how."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ class Rows(NamedTuple):
 
 def split(
     y: np.ndarray,
-    num_classes: int,
+    class_names: Sequence[str],
     num_labeled: int | None,
     seed: int,
     *,
@@ -47,7 +48,7 @@ def split(
 
     Args:
         y: Class numbers, -1 where the label is missing.
-        num_classes: Number of classes.
+        class_names: Of the classes.
         num_labeled: See `splits.split`, as the rest.
         seed: The same.
         test_fraction: Share of the labeled rows to set aside as test rows, the
@@ -60,6 +61,7 @@ def split(
     Raises:
         ValueError: A class has no labeled row left, or nothing is unlabeled.
     """
+    num_classes = len(class_names)
     rest = np.flatnonzero(y >= 0)
     test = _test_rows(y, rest, test_fraction, num_classes)
     rest = np.setdiff1d(rest, test)
@@ -72,6 +74,7 @@ def split(
             num_classes,
             validation_fraction=validation_fraction,
             balanced=balanced,
+            class_names=class_names,
         )
     )
     _check_every_class(y[labeled], num_classes, "validation_fraction")

@@ -4,6 +4,7 @@ The random choices come from `np.random.RandomState`, whose stream numpy has
 frozen: a seed gives the same split on every machine.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,25 @@ from mpl_keras.checks import arguments, arrays
 from mpl_keras.checks.arguments import ArgumentError
 
 _LARGEST_SEED = 2**32 - 1
+_UNLESS = " (unless balanced=False)"
+
+
+class NumLabeledError(ArgumentError):
+    """So many labels cannot be kept, at least not as many of each class.
+
+    Example:
+    >>> error = NumLabeledError("num_labeled", f"be 4{_UNLESS}", "5")
+    >>> print(error)
+    `num_labeled` must be 4 (unless balanced=False). Received: num_labeled=5
+    >>> print(error.renamed({"num_labeled": "--num_labeled"}))
+    --num_labeled must be 4. Received: --num_labeled=5
+    """
+
+    def _text(self):
+        text = super()._text()
+        if self.argument in self.called:  # a command has no flag `balanced`
+            text = text.replace(_UNLESS, "")
+        return text
 
 
 class Split(NamedTuple):
@@ -31,6 +51,7 @@ def split(
     validation_fraction: float = 0.0,
     labeled_in_unlabeled: bool = True,
     balanced: bool = True,
+    class_names: Sequence[str] | None = None,
 ) -> Split:
     """Splits a fully labeled training set.
 
@@ -44,6 +65,7 @@ def split(
             apart from labeled and unlabeled; in [0, 1).
         labeled_in_unlabeled: Whether the labeled are among the unlabeled.
         balanced: See `split_labeled`.
+        class_names: What errors call the classes; by default their numbers.
 
     Raises:
         ValueError: As `split_labeled`, or if validation would leave nothing.
@@ -59,7 +81,9 @@ def split(
     everything = np.arange(len(y))
     labeled = everything[:0]
     if num_labeled is not None:
-        labeled = split_labeled(y, num_labeled, seed, num_classes, balanced)
+        labeled = split_labeled(
+            y, num_labeled, seed, num_classes, balanced, class_names
+        )
     rest = np.setdiff1d(everything, labeled)
     aside = rest[:0]
     if arguments.number("validation_fraction", validation_fraction, 0, below=1):
@@ -78,12 +102,13 @@ def split(
         rest = labeled[:0]
     missing = np.setdiff1d(y, y[labeled])
     if missing.size:
+        none_of = [_called(k, class_names) for k in missing]
         raise ArgumentError(
             "validation_fraction",
             "leave a labeled example of each class",
             str(validation_fraction),
             note=f" of {len(y)} examples, which leaves none of class "
-            f"{missing.tolist()}",
+            f"{', '.join(none_of)}",
         )
     pool = everything if labeled_in_unlabeled else rest
     return Split(labeled, np.setdiff1d(pool, aside), aside)
@@ -95,6 +120,7 @@ def split_labeled(
     seed: int,
     num_classes: int,
     balanced: bool = True,
+    class_names: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Chooses which examples of a fully labeled set keep their labels.
 
@@ -107,6 +133,7 @@ def split_labeled(
         num_classes: Number of classes.
         balanced: True: the same number of each class, exactly. False: numbers
             that differ by at most one, unless a class has too few.
+        class_names: What errors call the classes; by default their numbers.
 
     Returns:
         Their indices, ascending.
@@ -121,9 +148,9 @@ def split_labeled(
     """
     y = arrays.class_ids(arrays.labels(y, num_classes))
     seed = arguments.integer("seed", seed, 0, _LARGEST_SEED)
-    arguments.integer("num_labeled", num_labeled, num_classes)
+    arguments.integer("num_labeled", num_labeled)
     available = np.bincount(y, minlength=num_classes)
-    _check_enough(num_labeled, available, balanced)
+    _check_enough(num_labeled, available, balanced, class_names)
     random = np.random.RandomState(seed)
     queues = [
         random.permutation(np.flatnonzero(y == k)) for k in range(num_classes)
@@ -151,20 +178,33 @@ def stratified(
     return np.sort(np.concatenate(chosen))
 
 
-def _check_enough(num_labeled, available, balanced) -> None:
+def _check_enough(num_labeled, available, balanced, class_names) -> None:
     """Raises where `split_labeled` cannot choose so many."""
     num_classes, scarce = len(available), int(np.argmin(available))
     limit = available.sum()
     if balanced:
         limit = num_classes * available[scarce]
-    if balanced and num_labeled % num_classes:
+    unless = _UNLESS if balanced else ""
+    if num_labeled < num_classes:
+        problem = f"at least {num_classes}, one for each of {num_classes} "
+        problem, unless = f"{problem}classes", ""
+    elif balanced and num_labeled % num_classes:
         problem = f"a multiple of {num_classes}, the number of classes"
     elif num_labeled > limit:
-        problem = f"at most {limit}: of {available.sum()} examples, "
-        problem += f"{available[scarce]} are of class {scarce}"
+        total = available.sum()
+        problem = f"at most {limit}: there are {total} labeled examples"
+        if limit < total:
+            problem += f", and only {available[scarce]} of class "
+            problem += _called(scarce, class_names)
+        else:
+            unless = ""
     else:
         return
-    unless = " (unless balanced=False)" if balanced else ""
-    raise ArgumentError(
+    raise NumLabeledError(
         "num_labeled", f"be {problem}{unless}", str(num_labeled)
     )
+
+
+def _called(number, class_names):
+    """A class by its name, or by its number where it has none."""
+    return str(number) if class_names is None else repr(class_names[number])

@@ -107,7 +107,7 @@ def from_dataframe(
     y, classes = _classes(frame[target], missing)
     rows = rows_of.split(
         y,
-        len(classes),
+        classes,
         num_labeled,
         seed,
         test_fraction=rows_of.fraction("test", test, test_fraction),

@@ -142,7 +142,7 @@ def from_text(
     strings = strings + more
     rows = rows_of.split(
         y,
-        len(classes),
+        names,
         num_labeled,
         seed,
         test_fraction=rows_of.fraction("test", test, test_fraction),

@@ -126,6 +126,7 @@ of TensorFlow Datasets, such as ...
         validation_fraction=validation_fraction,
         labeled_in_unlabeled=labeled_in_unlabeled,
         balanced=balanced,
+        class_names=classes.names,
     )
     feature = builder.info.features[key]
     form = _form(feature, image_size)

@@ -18,6 +18,8 @@ from mpl_keras.report import vocabulary
 
 WIDTH = 3.9  # inches
 NAME = 1.6  # inches that the name of a class may take
+# What has all that pictures and pages are made with.
+INSTALL = 'pip install "mpl_keras[report]"'
 # What is none of the things that have a colour, in this order.
 _CYCLE = "teacher", "student", "labels", "consistency", "covered", "average"
 
@@ -28,9 +30,7 @@ def _matplotlib():
         import matplotlib
         import matplotlib.figure
     except ImportError as error:
-        raise ImportError(
-            "Pictures need matplotlib: pip install matplotlib"
-        ) from error
+        raise ImportError(f"Pictures need matplotlib: {INSTALL}") from error
     return matplotlib
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from mpl_keras.report import figures, mosaic
+from mpl_keras.report import canvas, figures, mosaic
 
 # What no page and no SVG may hold: control characters, those that would turn
 # the words after them around, and the halves of letters as which Python reads
@@ -44,7 +44,7 @@ def check_installed() -> None:
         importlib.import_module("jinja2")
     except ImportError as error:
         raise ImportError(
-            "report.html needs Jinja2: pip install jinja2"
+            f"report.html needs Jinja2: {canvas.INSTALL}"
         ) from error
 
 

@@ -135,6 +135,7 @@ def weakest(
     class_names: Sequence[str],
     things: str = "images",
     label_next: str = "",
+    matrix: str = "the confusion matrix",
 ) -> str:
     """Which classes are recognised least often, and what to do about them.
 
@@ -143,6 +144,7 @@ def weakest(
         class_names: Of the classes.
         things: What the examples are called.
         label_next: Where unlabeled ones to label next are shown, or "".
+        matrix: What shows the confusion matrix, or "".
 
     Example:
     >>> counts = {"network": np.array([[9, 1], [4, 6]])}
@@ -169,11 +171,11 @@ def weakest(
     text = f"The least often recognised {what} {named}."
     lost = [k for k in weak if found[k].recall < _LOST * accuracy]
     if lost:
-        text += f" {_advice(counts, names, lost, things, label_next)}"
+        text += f" {_advice(counts, names, lost, things, label_next, matrix)}"
     return text
 
 
-def _advice(counts, names, lost, things, label_next):
+def _advice(counts, names, lost, things, label_next, matrix):
     """What to do about classes that are hardly ever recognised."""
     parts = []
     for k in lost:
@@ -185,8 +187,10 @@ def _advice(counts, names, lost, things, label_next):
     text = f"Label more {things} of {joined} first"
     if label_next:
         text += f", for a start from {label_next}"
-    it = "them" if others else "it"
-    return f"{text}; the confusion matrix shows which classes take {it}."
+    if matrix:
+        it = "them" if others else "it"
+        text += f"; {matrix} shows which classes take {it}"
+    return f"{text}."
 
 
 def whose_candidates(

@@ -4,6 +4,7 @@ They are drawn with matplotlib, and the page is filled by Jinja2, which come
 with `pip install "mpl_keras[report]"`.
 """
 
+import importlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -65,18 +66,23 @@ def check_installed(page: bool = True) -> None:
         page: Whether `write` will be called, and not only the pictures.
 
     Raises:
-        ImportError: It names what is missing, and how to install it.
+        ImportError: It names all that is missing, and how to install it.
 
     Example:
     >>> check_installed()
     """
-    with figures.style():
-        if page:
-            html_page.check_installed()
+    things, packages = _lacking(page)
+    if packages:
+        needs = "needs" if things == ["report.html"] else "need"
+        things = " and ".join(things)
+        raise ImportError(
+            f"{things[0].upper() if needs == 'need' else things[0]}"
+            f"{things[1:]} {needs} {' and '.join(packages)}: {canvas.INSTALL}"
+        )
 
 
 def missing(page: bool = True) -> str:
-    """What is not installed for pictures and the page, in words, or "".
+    """What a training leaves out for want of packages, in words, or "".
 
     Args:
         page: Whether `write` would be called, and not only the pictures.
@@ -85,11 +91,34 @@ def missing(page: bool = True) -> str:
     >>> missing()
     ''
     """
+    things, packages = _lacking(page)
+    if not packages:
+        return ""
+    are = "is" if len(packages) == 1 else "are"
+    return (
+        f"{' and '.join(packages)} {are} not installed, so that this run will "
+        f"have no {' and no '.join(things)}. For these: {canvas.INSTALL}"
+    )
+
+
+def _lacking(page):
+    """What cannot be made, and the packages that it lacks."""
+    things, packages = [], []
+    if not _imports("matplotlib"):
+        things, packages = ["pictures"], ["matplotlib"]
+    if page and not _imports("jinja2"):
+        packages.append("Jinja2")
+    if page and packages:
+        things.append("report.html")
+    return things, packages
+
+
+def _imports(package):
     try:
-        check_installed(page)
-    except ImportError as error:
-        return str(error)
-    return ""
+        importlib.import_module(package)
+    except ImportError:
+        return False
+    return True
 
 
 def write(

@@ -169,10 +169,22 @@ def _tell_more(training, known):
     if known["measured"] is not None:
         names = training.data.class_names
         where = label_next.FILE if known["candidates"] else ""
-        text = outcome.weakest(known["measured"], names, label_next=where)
+        text = outcome.weakest(
+            known["measured"],
+            names,
+            label_next=where,
+            matrix=_drawn_matrix(training),
+        )
         training.say(text)
     if known["candidates_note"]:
         training.say(f"note: {known['candidates_note']}")
+
+
+def _drawn_matrix(training):
+    """The file that will show the confusion matrix, or ""."""
+    if training.draws and training.data.test is not None:
+        return "confusion_matrix.png"
+    return "report.html" if training.writes_page else ""
 
 
 def _tell(training, measured, networks):

@@ -108,3 +108,12 @@ def test_help(capsys):
     assert text.startswith("usage: mpl-keras preview [flags]")
     assert "--output" in text
     assert "--seed" in text
+
+
+def test_what_is_missing_is_told_once(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SystemExit):
+        COMMAND.run([f"--output={tmp_path / 'a.png'}"])
+    told = capsys.readouterr().err
+    assert told.count("preview") == 1
+    assert 'needs matplotlib: pip install "mpl_keras[report]"' in told

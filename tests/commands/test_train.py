@@ -334,7 +334,9 @@ def test_what_cannot_be_written_is_named(start, monkeypatch, tmp_path, capsys):
 def test_what_is_missing_is_named_at_first(start, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     arguments = ["--dataset=digits", "--steps=1", "--method=supervised"]
-    with pytest.raises(Stopped, match="Jinja2: pip install jinja2"):
+    with pytest.raises(
+        Stopped, match=r"Jinja2: pip install .mpl_keras\[report\]"
+    ):
         start(*arguments, "--report")
     assert os.listdir(tmp_path) == []
     start(*arguments)

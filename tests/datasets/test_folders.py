@@ -239,6 +239,44 @@ def test_default_views(root):
         assert augment.default_views(arrays) == views
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("labeled", "labelled"),
+        ("labeled", "label"),
+        ("labeled", "Labels"),
+        ("labeled", "train"),
+        ("unlabeled", "Unlabeled"),
+        ("unlabeled", "unlabelled"),
+    ],
+)
+def test_a_part_under_another_name_is_recognised(root, part, name):
+    os.rename(root / part, root / name)
+    with pytest.raises(ValueError, match=f"Rename '{name}' to '{part}' if it"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            folders.from_folder(root)
+
+
+@pytest.mark.parametrize("name", ["val", "Validation", "valid"])
+def test_a_part_that_may_be_left_out_is_recognised(root, name):
+    os.rename(root / "test", root / name)
+    with pytest.warns(UserWarning, match=f"'{name}' to 'validation' if it"):
+        folders.from_folder(root)
+
+
+def test_no_renaming_of_what_is_there(root):
+    os.mkdir(root / "tests")
+    with pytest.warns(UserWarning, match="are not read[.]$"):
+        folders.from_folder(root)
+
+
+def test_a_class_in_other_letters_is_recognised(root):
+    os.rename(root / "test/cat", root / "test/Cat")
+    with pytest.raises(ValueError, match="did you mean 'cat' by 'Cat'"):
+        load(root)
+
+
 def test_folders_of_other_names_are_said(root):
     (root / "unlabelled").mkdir()
     with pytest.warns(UserWarning, match="'unlabelled'.*, which are none of"):
@@ -427,12 +465,23 @@ def test_a_folder_that_is_not_there(name, said, tmp_path, monkeypatch):
         (dict(channels=4), "`channels` must be one of"),
         (dict(image_size=-3), "`image_size` must be .*=-3"),
         (dict(num_labeled=3), "`num_labeled` must be a multiple of 2"),
+        (dict(num_labeled=1), "at least 2, one for each of 2 classes. Rec"),
+        (dict(num_labeled=8), "at most 6: there are 6 labeled examples. Rec"),
         (dict(validation_fraction=0.01), "at least one example"),
     ],
 )
 def test_errors_of_arguments(root, arguments, message):
     with pytest.raises(ValueError, match=message):
         load(root, **arguments)
+
+
+def test_a_class_of_few_is_called_by_its_name(root):
+    os.remove(root / "labeled/cat/0.png")
+    with pytest.raises(ValueError, match="only 2 of class 'cat' .unless") as e:
+        load(root, num_labeled=6)
+    told = str(e.value.renamed({"num_labeled": "--num_labeled"}))
+    assert "--num_labeled must be at most 4" in told
+    assert "balanced" not in told
 
 
 @pytest.mark.slow

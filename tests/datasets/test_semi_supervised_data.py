@@ -341,9 +341,10 @@ def test_from_arrays_errors(changes, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(num_labeled=5), "`num_labeled` must be an integer >= 10.*=5"),
+        (dict(num_labeled=5), "be at least 10, one for each of 10 cl.*=5"),
         (dict(num_labeled=25), "a multiple of 10, .*balanced=False.*=25"),
-        (dict(num_labeled=1500), "at most .* are of class"),
+        (dict(num_labeled=1500), "at most .* of class .*balanced=False"),
+        (dict(num_labeled=0), "at least 10, one for each .*=0"),
         (dict(num_labeled=1300, balanced=False), "at most 1257: .*=1300"),
         (dict(num_labeled=20.0), "must be an integer.*20.0"),
         (dict(num_labeled=True), "must be an integer.*True"),

@@ -161,7 +161,9 @@ def test_no_images(shape):
 
 def test_without_matplotlib(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match="pip install matplotlib"):
+    with pytest.raises(
+        ImportError, match=r"need matplotlib: pip install .mpl_keras\[report"
+    ):
         figures.curves([1], {"a": [1]}, "t")
 
 

@@ -87,6 +87,8 @@ def test_what_to_do_about_lost_classes(counts, advice):
         assert advice in text
     without = outcome.weakest(measured, ["a", "b", "c"], "examples")
     assert "label_next" not in without
+    undrawn = outcome.weakest(measured, ["a", "b", "c"], matrix="")
+    assert "confusion matrix" not in undrawn and undrawn.endswith(".")
     assert ("Label more examples" in without) == (advice is not None)
 
 

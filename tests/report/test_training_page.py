@@ -305,9 +305,25 @@ def test_examples_of_any_data_set():
 
 def test_without_jinja2(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(ImportError, match="Jinja2: pip install jinja2"):
+    told = r'^report.html needs Jinja2: pip install "mpl_keras\[report\]"$'
+    with pytest.raises(ImportError, match=told):
         report.check_installed()
     report.check_installed(page=False)
+    assert "will have no report.html. For these: pip" in report.missing()
+
+
+def test_all_that_is_missing_is_told_at_once(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ImportError, match="^Pictures and report.html need mat"):
+        report.check_installed()
+    assert report.missing() == (
+        "matplotlib and Jinja2 are not installed, so that this run will have "
+        "no pictures and no report.html. For these: pip install "
+        '"mpl_keras[report]"'
+    )
+    assert "matplotlib is" in report.missing(page=False)
+    assert "report.html" not in report.missing(page=False)
 
 
 def test_a_name_that_the_template_lacks():
