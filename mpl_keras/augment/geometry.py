@@ -223,9 +223,10 @@ def as_images(x: Any, name: str, dtype: tf.DType | None = None) -> tf.Tensor:
     """Returns `x` as a tensor of images, or raises for wrong rank or dtype."""
     x = tf.convert_to_tensor(x)
     if x.shape.rank != 4:
+        grey = " (grey images: `x[..., None]`)" if x.shape.rank == 3 else ""
         raise ValueError(
             f"`x` of {name} must be images of shape [N, height, width, "
-            f"channels]. Received: shape={x.shape}"
+            f"channels]{grey}. Received: shape={x.shape}"
         )
     if dtype is not None and x.dtype != dtype:
         raise ValueError(

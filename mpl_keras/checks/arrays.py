@@ -41,7 +41,7 @@ def labels(y: Any, num_classes: int, argument: str = "y") -> np.ndarray:
     elif (whole or _is_float(y)) and y.shape[1:] == (num_classes,):
         problem = _rows_problem(y)
     else:
-        problem = f"shape={y.shape}, dtype={y.dtype}" + _first(y, 0)
+        problem = f"shape={y.shape}, dtype={y.dtype}" + _not_whole(y)
     if problem:
         raise ValueError(
             f"`{argument}` must be integers in [0, {num_classes}), shaped (N,) "
@@ -349,6 +349,20 @@ def _is_float(array: np.ndarray) -> bool:
 
 def _first(y: np.ndarray, index: int) -> str:
     return f", first {y[index]}" if y.ndim and len(y) else ""
+
+
+def _not_whole(y: np.ndarray) -> str:
+    """The first label that is no whole number, or the first one of all."""
+    if y.ndim != 1 or not len(y) or y.dtype.kind not in "Of":
+        return _first(y, 0)
+    for index, value in enumerate(y):
+        whole = isinstance(value, (int, np.integer)) or (
+            isinstance(value, (float, np.floating))
+            and float(value).is_integer()
+        )
+        if not whole:
+            return f", value {value!s} at index {index}"
+    return f"{_first(y, 0)}; whole numbers become integers by `y.astype(int)`"
 
 
 def _range_problem(y: np.ndarray, num_classes: int) -> str:

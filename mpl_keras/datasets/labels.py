@@ -96,8 +96,8 @@ def known_rows(
         The labels without the unknown ones, and a boolean for each row.
 
     Raises:
-        ArgumentError: -1 or NaN has become a text among texts, or a text is
-            empty.
+        ArgumentError: -1 or NaN has become a text among texts, a text is
+            empty, or texts and numbers are mixed.
 
     Example:
     >>> known_rows(as_array(["cat", None, "dog", -1]))
@@ -113,10 +113,28 @@ def known_rows(
         known = np.ones(len(y), bool)
     values = y[known]
     if y.dtype == object and not are_texts(values):
+        _check_one_kind(y, known, argument)
         values = np.array(values.tolist())
     if are_texts(values):
         _check_texts(values, argument)
     return values, known
+
+
+def _check_one_kind(y, known, argument):
+    """Raises where some labels are texts, and others are not."""
+    rows = np.flatnonzero(known)
+    texts = [row for row in rows if isinstance(y[row], (str, bytes))]
+    others = [row for row in rows if not isinstance(y[row], (str, bytes))]
+    if texts and others:
+        odd = min(texts, others, key=len)
+        usual = max(others, texts, key=len)
+        raise ArgumentError(
+            argument,
+            "be numbers alone or names of classes alone, besides -1, NaN or "
+            "None where a label is not known",
+            f"{y[odd[0]]!r} at index {odd[0]}",
+            note=f", beside {y[usual[0]]!r} at index {usual[0]}",
+        )
 
 
 def are_texts(values: np.ndarray) -> bool:

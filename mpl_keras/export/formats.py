@@ -56,7 +56,7 @@ def check_format(format: str, filepath: Any) -> None:
     Traceback (most recent call last):
     ...
     mpl_keras.checks.arguments.ArgumentError: `filepath` must end in '.tflite' \
-for format='litert'. Received: filepath=student.onnx
+for format='litert', or `format` be 'onnx'. Received: filepath=student.onnx
     """
     arguments.choice("format", format, FORMATS)
     end, packages = _FORMATS[format]
@@ -64,11 +64,15 @@ for format='litert'. Received: filepath=student.onnx
     known = [end for end, _ in _FORMATS.values() if end]
     if end and not filepath.endswith(end):
         raise ArgumentError(
-            "filepath", f"end in {end!r} for format={format!r}", filepath
+            "filepath",
+            f"end in {end!r} for format={format!r}{_format_of(filepath)}",
+            filepath,
         )
     if not end and filepath.endswith(tuple(known)):
         raise ArgumentError(
-            "filepath", f"be a folder for format={format!r}", filepath
+            "filepath",
+            f"be a folder for format={format!r}{_format_of(filepath)}",
+            filepath,
         )
     missing = [name for name in packages if not importlib.util.find_spec(name)]
     if missing:
@@ -76,6 +80,16 @@ for format='litert'. Received: filepath=student.onnx
             f"format={format!r} needs {', '.join(missing)}: pip install "
             f"{' '.join(missing)}"
         )
+
+
+def _format_of(filepath):
+    """Which format the ending of a path tells, in words, or nothing."""
+    told = [
+        repr(name)
+        for name, (end, _) in _FORMATS.items()
+        if end and filepath.endswith(end)
+    ]
+    return f", or `format` be {' or '.join(told)}" if told else ""
 
 
 def in_float32(network: keras.Model) -> keras.Model:

@@ -460,7 +460,11 @@ class FittedModel(FollowingModel):
         batches.refuse_views(x, argument)
         if x is None:
             raise ArgumentError(
-                argument, "be examples, or a dataset of `(x, y)`", "None"
+                argument,
+                "be examples, or a dataset of `(x, y)`. `data.test` and "
+                "`data.validation` are None where the data were made without "
+                "`test` or `validation` (or a fraction for it)",
+                "None",
             )
         if isinstance(x, tf.data.Dataset):
             x = keras.utils.unpack_x_y_sample_weight(x.element_spec)[0]

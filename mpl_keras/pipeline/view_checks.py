@@ -60,7 +60,11 @@ def checked(views: Any, x: Any) -> augment.Views:
             else ""
         )
         if views is None:
-            why += _images_of_other_integers(x) or _tokens(x)
+            why += (
+                _images_of_other_integers(x)
+                or _images_without_channels(x)
+                or _tokens(x)
+            )
         raise ValueError(
             "`views` must be given, as `mpl_keras.augment.Views(weak=..., "
             f"strong=...)`{why}. Received: views={views!r}"
@@ -186,6 +190,17 @@ def _tokens(x: Any) -> str:
     return (
         ". For token ids of texts there is `augment.text_views(augment."
         "count_tokens(x, vocabulary_size))`"
+    )
+
+
+def _images_without_channels(x: Any) -> str:
+    """How grey images get the axis that views need."""
+    shape = getattr(x, "shape", (0,))[1:]
+    if len(shape) != 2:
+        return ""
+    return (
+        f". If these are grey images of {shape[0]} x {shape[1]} pixels, give "
+        "them an axis of one channel: `x[..., None]`"
     )
 
 

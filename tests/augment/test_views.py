@@ -599,6 +599,6 @@ def test_errors(make, message):
 @pytest.mark.parametrize("piece", [PIECES["affine"], PIECES["cutout"]])
 def test_images_must_have_rank_4(piece):
     with pytest.raises(
-        ValueError, match=r"must be images .* shape=\(6, 8, 8\)"
+        ValueError, match=r"must be images .*None\]`\). .* shape=\(6, 8, 8\)"
     ):
         piece(IMAGES[..., 0], SEED)

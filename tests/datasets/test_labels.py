@@ -145,3 +145,18 @@ def test_gaps_of_every_kind():
     assert labels.with_gaps(values, signs) == expected
     gone = pd.array([1, None], dtype="Int64")
     assert labels.with_gaps(gone, ["?"]) == [1, None]
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, 1, "cat", 1], "Received: y='cat' at index 2, beside 0 at index 0"),
+        (["cat", None, 3, "dog"], "Received: y=3 at index 2, beside 'cat' at"),
+        ([True, "1", "0"], "Received: y=True at index 0, beside '1' at"),
+    ],
+)
+def test_numbers_and_names_are_no_classes_together(y, message):
+    with pytest.raises(ValueError, match="or names of classes alone") as error:
+        labels.known_rows(labels.as_array(y))
+    assert message in str(error.value)
+    assert labels.known_rows(labels.as_array(["a", -1, None]))[1].sum() == 1

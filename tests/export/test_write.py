@@ -333,8 +333,10 @@ def renamed(data):
 @pytest.mark.parametrize(
     "name, format, change, message",
     [
-        ("a.onnx", "litert", None, "must end in '.tflite'"),
-        ("a.keras", "tf_saved_model", None, "must be a folder"),
+        ("a.onnx", "litert", None, "'.tflite' .*or `format` be 'onnx'"),
+        ("a.keras", "tf_saved_model", None, "must be a folder .*be 'keras'"),
+        ("a.tflite", "keras", None, "`format` be 'litert' or 'litert_int8'"),
+        ("a.txt", "keras", None, "for format='keras'. Received"),
         ("a", "pickle", None, "`format` must be one of"),
         ("a", "tf_saved_model", lambda d: no_image_data(), "`data` must be"),
         ("a", "tf_saved_model", renamed, "one for each of the network's 10"),

@@ -10,7 +10,14 @@ import scripts
 import seeds
 import tensorflow as tf
 
-from mpl_keras import UDA, MetaPseudoLabels, feedback, losses, schedules
+from mpl_keras import (
+    UDA,
+    MetaPseudoLabels,
+    datasets,
+    feedback,
+    losses,
+    schedules,
+)
 from mpl_keras.callbacks import PseudoLabelMonitor
 from mpl_keras.checks import ArgumentError
 from mpl_keras.models import metric_checks
@@ -182,6 +189,22 @@ def test_an_evaluation_on_wrong_labels_has_no_numbers(model, y):
     with pytest.warns(UserWarning, match="not finite.*labels outside"):
         result = model.evaluate(test, verbose=0, return_dict=True)
     assert np.isnan(list(result.values())).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, data: model.evaluate(data.test),
+        lambda model, data: model.evaluate(data.validation),
+        lambda model, data: model.predict(data.test),
+        lambda model, data: model.predict_on_batch(data.test),
+        lambda model, data: model.test_on_batch(data.test),
+    ],
+)
+def test_data_without_a_test_set_say_how_to_give_one(model, call):
+    data = datasets.from_arrays(X[:3], Y[:3], X[3:])
+    with pytest.raises(ValueError, match="`x` .* made without `test` or `val"):
+        call(model, data)
 
 
 def test_an_evaluation_on_bad_examples_has_no_numbers(model):

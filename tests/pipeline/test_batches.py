@@ -267,6 +267,8 @@ def test_plain_keras_model_trains_on_it():
 BAD = NUMBERS * np.array([1, np.nan, 1], "float32")
 CROP = augment.Views(lambda x, seed: x, lambda x, seed: x[:, :2])
 CAST = augment.Views(lambda x, seed: tf.cast(x, "float64"), lambda x, seed: x)
+IMAGES = np.zeros((9, 4, 5), "float32")
+GREY = dict(views=None, unlabeled=IMAGES, labeled=(IMAGES[:4], Y))
 DROP = augment.Views(lambda x, seed: x, lambda x, seed: x[:1])
 
 
@@ -282,6 +284,7 @@ DROP = augment.Views(lambda x, seed: x, lambda x, seed: x[:1])
         (dict(unlabeled=NUMBERS[:0]), {}, "`data.unlabeled` .* at least one"),
         (dict(unlabeled=NUMBERS[:, :2]), {}, r"`data.unlabeled` .* shapes"),
         (dict(views=None), {}, "`views` must be given.*None"),
+        (dict(GREY), {}, r"images of 4 x 5 pixels.*`x\[..., None\]`"),
         ({}, dict(views=len), "`views` must be given.*len"),
         ({}, dict(views=CROP), r"`views.strong\(x\)` .*\(3,\).*\(2,\)"),
         ({}, dict(views=CAST), r"`views.weak\(x\)` .*float32.*float64"),
