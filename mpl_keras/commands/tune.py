@@ -6,6 +6,7 @@ from mpl_keras import datasets, files, recipes, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.commands.command import Command, say
+from mpl_keras.runs.training import few_measured
 
 COMMAND = Command(
     "tune",
@@ -70,6 +71,8 @@ def tune() -> None:
         )
     note = recipes.short_training(recipe, original)
     if note:
+        say(f"note: {note}")
+    for note in few_measured(data):
         say(f"note: {note}")
     result = runs.tune(
         data,

@@ -48,8 +48,8 @@ class Agreement(NamedTuple):
 
     Example:
     >>> print(Agreement(images=256, agreement=1.0, difference=2e-7, classes=3))
-    on 256 images of 3 classes 100.0 % the same class, probabilities differ \
-by at most 2.0e-07
+    on 256 images, which the network calls by 3 different classes, 100.0 % the \
+same class, probabilities differ by at most 2.0e-07
     """
 
     images: int
@@ -60,7 +60,10 @@ by at most 2.0e-07
 
     def __str__(self):
         """In words."""
-        images = f"{self.images} {self.unit} of {self.classes} classes"
+        images = (
+            f"{self.images} {self.unit}, which the network calls by "
+            f"{self.classes} different classes,"
+        )
         if self.classes == 1:
             images = (
                 f"{self.images} {self.unit}, all of one class to the network,"

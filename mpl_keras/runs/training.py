@@ -34,6 +34,7 @@ from mpl_keras.runs.metrics import SaveMetrics
 from mpl_keras.runs.settings import Settings
 
 _MEASURED = 1000  # unlabeled pictures, after each epoch
+_FEW, _FEW_OF_CLASS = 50, 5  # test or validation pictures
 # What a run may be told to leave besides, by the name of the setting.
 _LEFT = {"baseline": results.BASELINE, "report": "report.html"}
 
@@ -520,7 +521,35 @@ def notes_on(
     """
     original = _original(settings, data)
     told = recipes.short_training(recipe, original, settings.method)
-    return [told] if told else []
+    return [*([told] if told else []), *few_measured(data)]
+
+
+def few_measured(data: datasets.SemiSupervisedData) -> list[str]:
+    """What so few test or validation pictures leave open, in sentences.
+
+    Args:
+        data: What is trained and measured on.
+
+    Example:
+    >>> few_measured(datasets.digits())
+    []
+    """
+    notes = []
+    few = max(_FEW, _FEW_OF_CLASS * data.num_classes)
+    for kind in ("validation", "test"):
+        batches = getattr(data, kind)
+        count = few if batches is None else batches.stream.num_examples
+        if count >= few:
+            continue
+        right = round(0.8 * count)
+        low, high = evaluation.wilson_interval(right, count)
+        pictures = "picture" if count == 1 else "pictures"
+        notes.append(
+            f"an accuracy on {count} {kind} {pictures} says little: where "
+            f"{right} of {count} are right, the 95 % interval is "
+            f"{100 * low:.0f} to {100 * high:.0f} %."
+        )
+    return notes
 
 
 def epoch_length(steps: int, every: int | None = None) -> int:

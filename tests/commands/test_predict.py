@@ -1,5 +1,6 @@
 """From a classifier and a folder of files to a table."""
 
+import contextlib
 import csv
 import os
 import pathlib
@@ -200,3 +201,18 @@ def test_help(capsys):
     text = capsys.readouterr().out
     assert text.startswith("usage: mpl-keras predict MODEL FOLDER [flags]")
     assert "--output=TEXT\n" in text and "(default: predictions.csv)" in text
+
+
+@pytest.mark.parametrize("errors", [1, 2])
+def test_nothing_classified_is_a_failure(errors, monkeypatch, capsys):
+    """As where every file is broken."""
+    counts = export.Counts(files=2, errors=errors, seconds=1.0)
+    monkeypatch.setattr("mpl_keras.runs.find_classifier", str)
+    monkeypatch.setattr(export, "write_predictions", lambda *a, **k: counts)
+    with contextlib.ExitStack() as stack:
+        if errors == 2:
+            stack.enter_context(pytest.raises(SystemExit, match="1"))
+        COMMAND.run(["model", "folder"])
+    said = capsys.readouterr()
+    assert ("none of the files" in said.err) == (errors == 2)
+    assert "with errors; wrote" in said.out

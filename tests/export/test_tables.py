@@ -79,7 +79,7 @@ def path(data, net, tmp_path_factory):
     path = tmp_path_factory.mktemp("tables") / "wine"
     found = export.write_classifier(net, path, data)
     assert found.agreement == 1 and found.classes == 3
-    assert str(found).startswith("on 178 rows of 3 classes 100.0 %")
+    assert str(found).startswith("on 178 rows, which the network calls by 3 ")
     return path
 
 

@@ -2,9 +2,12 @@
 
 import types
 
+import numpy as np
 import pytest
 
+from mpl_keras import datasets
 from mpl_keras.runs import results
+from mpl_keras.runs.training import few_measured
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,34 @@ def test_only_a_matrix_that_is_written_is_pointed_to(draws, page, test, file):
         draws=draws, writes_page=page, data=types.SimpleNamespace(test=test)
     )
     assert results._drawn_matrix(training) == file
+
+
+def data_of(validation=None, test=None, classes=2):
+    x, y = np.zeros((300, 3), "float32"), np.arange(300) % classes
+    sets = {"validation": validation, "test": test}
+    held_out = {k: (x[:n], y[:n]) for k, n in sets.items() if n is not None}
+    return datasets.from_arrays(x[:50], y[:50], x, **held_out)
+
+
+def test_few_pictures_to_measure_on_are_noted():
+    notes = few_measured(data_of(validation=4, test=49))
+    assert len(notes) == 2
+    assert notes[0].startswith(
+        "an accuracy on 4 validation pictures says little: where 3 of 4 are "
+        "right, the 95 % interval is 30 to 95 %"
+    )
+    assert "49 test pictures" in notes[1]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"),
+    [
+        (dict(), 0),
+        (dict(test=50), 0),
+        (dict(test=1), 1),
+        (dict(test=200, classes=50), 1),
+        (dict(test=250, classes=50), 0),
+    ],
+)
+def test_enough_pictures_are_not_noted(sizes, count):
+    assert len(few_measured(data_of(**sizes))) == count
