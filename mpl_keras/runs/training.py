@@ -531,7 +531,7 @@ def few_measured(data: datasets.SemiSupervisedData) -> list[str]:
         data: What is trained and measured on.
 
     Example:
-    >>> few_measured(datasets.digits())
+    >>> few_measured(datasets.digits(num_labeled=10))
     []
     """
     notes = []
