@@ -62,7 +62,7 @@ class ArgumentError(ValueError):
         def quoted(name):
             return self.called.get(name, f"`{name}`")
 
-        must = self.must
+        must = self._rule()
         for name in self.others:
             must = must.replace(f"{{{name}}}", quoted(name))
         values = dict(self.others)
@@ -74,6 +74,10 @@ class ArgumentError(ValueError):
         )
         text = f"{quoted(self.argument)} must {must}. Received: {came}"
         return names.printable(text + self.note, keep="\n")
+
+    def _rule(self):
+        """What stands after the word "must"."""
+        return self.must
 
     def __str__(self):
         """The whole sentence; an OSError would show its number."""

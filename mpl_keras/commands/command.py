@@ -153,7 +153,8 @@ class Command:
             must = f"be one of {', '.join(parser.enum_values)}{near}"
         else:
             return text
-        return str(ArgumentError(f"--{name}", must, value)).replace("`", "")
+        called = {name: f"--{name}"}
+        return str(ArgumentError(name, must, value, called=called))
 
     def _meant(self, values):
         """The flag that words without one may be for, or nothing."""

@@ -8,7 +8,6 @@ import numpy as np
 from mpl_keras import augment, datasets, files, report, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
-from mpl_keras.checks.names import printable
 from mpl_keras.commands.command import Command
 from mpl_keras.datasets import pictures
 from mpl_keras.report import preview as sheet
@@ -75,8 +74,7 @@ def preview() -> None:
     if flags.dataset is not None:
         images, views, title = load_dataset(flags)
     else:
-        images, views = load(flags)
-        title = f"--views={flags.views or 'cifar'}"
+        images, views, title = load(flags)
     files.write_whole(
         flags.output,
         lambda path: report.plot_views(
@@ -125,34 +123,35 @@ def load_dataset(flags: Any) -> tuple[np.ndarray, augment.Views, str]:
     count = len(data.unlabeled)
     order = np.random.default_rng(flags.seed).permutation(count)
     images = np.asarray(data.unlabeled[np.sort(order[: flags.rows])])
-    name = printable(os.path.basename(os.path.normpath(flags.dataset)))
+    name = names.printable(os.path.basename(os.path.normpath(flags.dataset)))
     return images, data.views, f"{name}, --views={recipe.views}"
 
 
-def load(flags: Any) -> tuple[np.ndarray, augment.Views]:
-    """Images, and the views to show of them."""
-    if flags.views == "digits":
+def load(flags: Any) -> tuple[np.ndarray, augment.Views, str]:
+    """Images, the views to show of them, and a title."""
+    chosen = flags.views or "cifar"
+    title = f"--views={chosen}"
+    if chosen == "digits":
         if flags.folder is not None or flags.size not in (None, 8):
             raise ArgumentError(
                 "views",
                 "be without {folder} and {size} where it is digits: these are "
                 "scikit-learn's, 8x8",
-                flags.views,
+                chosen,
                 others={"folder": flags.folder, "size": flags.size},
             )
         names.require("sklearn", "--views=digits", _SKLEARN)
         data = datasets.digits(20, seed=flags.seed)
-        return data.unlabeled[: flags.rows], data.views
-    size = flags.size or (224 if flags.views == "imagenet" else 32)
+        return data.unlabeled[: flags.rows], data.views, title
+    size = flags.size or (224 if chosen == "imagenet" else 32)
     # Views of imagenet are crops of a larger image, as usual of 256 for 224.
-    own = round(size * 256 / 224) if flags.views == "imagenet" else size
-    views = augment.named_views(flags.views or "cifar", size, size)
+    own = round(size * 256 / 224) if chosen == "imagenet" else size
+    views = augment.named_views(chosen, size, size)
+    shown = flags.rows, own, flags.seed
     if flags.folder is not None:
-        return pictures.load_folder(
-            flags.folder, flags.rows, own, flags.seed
-        ), views
+        return pictures.load_folder(flags.folder, *shown), views, title
     names.require("sklearn", "A sheet without --folder", _SKLEARN)
-    return pictures.load_photographs(flags.rows, own, flags.seed), views
+    return pictures.load_photographs(*shown), views, title
 
 
 _SKLEARN = "scikit-learn"

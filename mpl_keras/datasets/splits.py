@@ -13,25 +13,23 @@ from mpl_keras.checks import arguments, arrays
 from mpl_keras.checks.arguments import ArgumentError
 
 _LARGEST_SEED = 2**32 - 1
-_UNLESS = " (unless balanced=False)"
 
 
-class NumLabeledError(ArgumentError):
-    """So many labels cannot be kept, at least not as many of each class.
+class NotBalancedError(ArgumentError):
+    """Not so many labels can be kept if there are to be as many of each class.
 
     Example:
-    >>> error = NumLabeledError("num_labeled", f"be 4{_UNLESS}", "5")
+    >>> error = NotBalancedError("num_labeled", "be 4", "5")
     >>> print(error)
     `num_labeled` must be 4 (unless balanced=False). Received: num_labeled=5
     >>> print(error.renamed({"num_labeled": "--num_labeled"}))
     --num_labeled must be 4. Received: --num_labeled=5
     """
 
-    def _text(self):
-        text = super()._text()
+    def _rule(self):
         if self.argument in self.called:  # a command has no flag `balanced`
-            text = text.replace(_UNLESS, "")
-        return text
+            return self.must
+        return f"{self.must} (unless balanced=False)"
 
 
 class Split(NamedTuple):
@@ -184,10 +182,11 @@ def _check_enough(num_labeled, available, balanced, class_names) -> None:
     limit = available.sum()
     if balanced:
         limit = num_classes * available[scarce]
-    unless = _UNLESS if balanced else ""
+    error = NotBalancedError if balanced else ArgumentError
     if num_labeled < num_classes:
+        error = ArgumentError
         problem = f"at least {num_classes}, one for each of {num_classes} "
-        problem, unless = f"{problem}classes", ""
+        problem += "classes"
     elif balanced and num_labeled % num_classes:
         problem = f"a multiple of {num_classes}, the number of classes"
     elif num_labeled > limit:
@@ -197,12 +196,10 @@ def _check_enough(num_labeled, available, balanced, class_names) -> None:
             problem += f", and only {available[scarce]} of class "
             problem += _called(scarce, class_names)
         else:
-            unless = ""
+            error = ArgumentError
     else:
         return
-    raise NumLabeledError(
-        "num_labeled", f"be {problem}{unless}", str(num_labeled)
-    )
+    raise error("num_labeled", f"be {problem}", str(num_labeled))
 
 
 def _called(number, class_names):

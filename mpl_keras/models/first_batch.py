@@ -87,7 +87,7 @@ def _warn_of_small_values(networks, x):
                 f"the largest value of the first batch is {largest:.6g}: all "
                 "images are nearly black to it, and it will hardly learn. "
                 "Give it the images as they were, uint8 or floats up to 255."
-                f"{_SILENCE.replace('trains nevertheless', 'silences this')}",
+                " (`check_first_batch=False` silences this)",
                 stacklevel=2,
             )
             return
@@ -96,9 +96,7 @@ def _warn_of_small_values(networks, x):
 def _are_images_of_floats(part):
     """Whether a tensor is a batch of images that are no integers."""
     return (
-        part.shape.rank == 4
-        and part.shape[-1] <= 4
-        and (part.dtype.is_floating)
+        part.shape.rank == 4 and part.shape[-1] <= 4 and part.dtype.is_floating
     )
 
 
