@@ -5,7 +5,8 @@
 learns from all rows, and writes the classes of those without a target to
 predictions.csv, and a classifier that `mpl-keras predict` takes. Without --csv
 it takes one of scikit-learn's tables, and hides most of its labels. 30 % of the
-rows with a target are set aside to test with.
+rows with a target are set aside to test with. Features with gaps are refused;
+--fill_missing fills them, in new rows too.
 """
 
 import os
@@ -36,6 +37,7 @@ flags.DEFINE_string("target", "target", "The column of --csv with the classes.")
 flags.DEFINE_integer(
     "num_labeled", None, "Keep so many labels. Default: 10; of --csv all."
 )
+flags.DEFINE_bool("fill_missing", False, "Fill the gaps in features.")
 flags.DEFINE_integer("steps", 600, "Training steps.", lower_bound=1)
 flags.DEFINE_integer("seed", 0, "Of labels, networks, order and views.")
 flags.DEFINE_string("output_dir", "tabular_results", "A new folder.")
@@ -107,6 +109,7 @@ def main(argv):
         num_labeled=num_labeled,
         balanced=False,  # but as equal as can be
         test_fraction=0.3,
+        fill_missing=FLAGS.fill_missing,
         seed=FLAGS.seed,
     )
     # Noise on the numbers; categories stay as they are.

@@ -138,7 +138,13 @@ _method.string(
     f"Where settings begin: {', '.join(recipes.names())}",
     "the one for images of that size",
 )
-_method.string("weights", None, "File of pretrained weights", "none")
+_method.string(
+    "weights",
+    None,
+    "File of pretrained weights; or 'imagenet', which Keras downloads for a "
+    "--backbone of keras.applications",
+    "none",
+)
 _method.bool(
     "finetune", False, "Train on the labels alone at the end, as the paper does"
 )

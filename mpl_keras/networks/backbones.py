@@ -161,9 +161,13 @@ def _check_file(weights):
 def _load(network, weights, name):
     """Reads the weights of a network that is ours, head included."""
     if weights == "imagenet":
-        raise ValueError(
-            f"`weights` must be None or a file for {name!r}: there are none "
-            "of ImageNet. Received: weights='imagenet'"
+        raise ArgumentError(
+            "weights",
+            "be None or a file for this {name}: there are none of ImageNet. "
+            "Keras has them for `keras.applications`, such as "
+            "{name}='MobileNetV2'",
+            repr(weights),
+            others={"name": repr(name)},
         )
     problem = applications.load(network, weights)
     if problem is not None:

@@ -49,7 +49,8 @@ class Settings:
         validation_fraction: Share of the training pictures that is set aside
             to choose settings on.
         labeled_in_unlabeled: Whether labeled pictures are unlabeled too.
-        weights: File of pretrained weights, or None.
+        weights: File of pretrained weights, "imagenet" or None, see
+            `networks.make`.
         finetune: Whether to train on the labels at the end.
         baseline: Whether to train the same network on the labels alone, too,
             to say what the unlabeled pictures brought.

@@ -164,3 +164,22 @@ def test_text(tmp_path):
     again = run("text.py", "--output_dir=out", cwd=tmp_path)
     assert again.returncode != 0
     assert "--output_dir=out: must be a new folder" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_table_with_gaps(tmp_path):
+    rows = [["age", "town", "kind"]]
+    for n in range(40):
+        kind = "no" if n % 20 < 10 else "yes"
+        rows.append([str(n % 20), "ab"[n % 2], kind if n < 30 else ""])
+    rows[4][0] = rows[5][1] = ""
+    (tmp_path / "own.csv").write_text("\n".join(map(",".join, rows)))
+    flags = "--csv=own.csv", "--target=kind", "--steps=20", "--output_dir=out"
+    refused = run("tabular.py", *flags, cwd=tmp_path)
+    assert refused.returncode != 0
+    assert "`fill_missing=True`" in refused.stderr
+    filled = run("tabular.py", *flags, "--fill_missing", cwd=tmp_path)
+    assert filled.returncode == 0, filled.stderr
+    assert set(os.listdir(tmp_path / "out")) == {
+        *("classifier", "classifier.json", "classifier.md", "predictions.csv")
+    }

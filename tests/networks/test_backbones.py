@@ -430,5 +430,8 @@ def test_whole_networks_are_no_weights(tmp_path):
 
 
 def test_imagenet_is_of_applications_alone():
-    with pytest.raises(ValueError, match="there are none of ImageNet"):
+    with pytest.raises(ValueError, match="there are none of ImageNet") as error:
         backbones.make("small_cnn", (8, 8, 1), 3, weights="imagenet")
+    assert "`name`='MobileNetV2'" in str(error.value)
+    flags = {"name": "--backbone", "weights": "--weights"}
+    assert "--backbone='MobileNetV2'" in str(error.value.renamed(flags))
