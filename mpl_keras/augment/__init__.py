@@ -38,6 +38,7 @@ from mpl_keras.augment.views import (
     image_views,
     imagenet_views,
     jitter_views,
+    name_of_views,
     named_views,
     svhn_views,
 )
@@ -69,6 +70,7 @@ __all__ = [
     "image_views",
     "imagenet_views",
     "jitter_views",
+    "name_of_views",
     "named_views",
     "svhn_views",
     "text_views",

@@ -251,6 +251,24 @@ def named_views(
     return _NAMED[name](height, width)
 
 
+def name_of_views(views: Any, height: int, width: int) -> str | None:
+    """The name that `named_views` gives views by, or None.
+
+    Args:
+        views: `Views`, of uint8 images.
+        height: As `named_views` takes it.
+        width: Likewise.
+
+    Example:
+    >>> name_of_views(svhn_views(32), 32, 32)
+    'svhn'
+    """
+    found = (
+        name for name, make in _NAMED.items() if make(height, width) == views
+    )
+    return next(found, None)
+
+
 def default_views(x: Any) -> Views | None:
     """Views that fit examples, or None where nothing fits.
 

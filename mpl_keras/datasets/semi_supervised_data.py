@@ -56,6 +56,17 @@ class SemiSupervisedData:
     image_scale: float | None = None
 
     @property
+    def num_labeled(self) -> int:
+        """Number of labeled examples.
+
+        Example:
+        >>> x = np.zeros((4, 3), "float32")
+        >>> from_arrays(x[:2], [0, 1], x[2:]).num_labeled
+        2
+        """
+        return arrays.num_examples(self.labeled[1])
+
+    @property
     def preprocessing(self) -> ImagePreprocessing | Any:
         """From uint8 images of any size to what networks take.
 
@@ -87,7 +98,7 @@ class SemiSupervisedData:
         """The sizes, because the arrays would fill the screen."""
         return (
             f"{type(self).__name__}"
-            f"(labeled={arrays.num_examples(self.labeled[1])}, "
+            f"(labeled={self.num_labeled}, "
             f"unlabeled={arrays.num_examples(self.unlabeled)}, "
             f"classes={self.num_classes})"
         )

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
+from mpl_keras.recipes.overrides import adapt
 from mpl_keras.recipes.published import get
 from mpl_keras.recipes.recipe import Recipe
 
@@ -49,6 +50,9 @@ _MOBILE = {
 }
 
 
+_FEW = 5  # labels of each class
+
+
 class _Row(NamedTuple):
     """What pictures up to a size are trained with, and why."""
 
@@ -56,6 +60,7 @@ class _Row(NamedTuple):
     recipe: str
     changes: Mapping[str, Any]
     why: str
+    steps_of_few: int | None = None  # with few labels, where more steps help
 
 
 _DIGITS = _Row(
@@ -70,6 +75,7 @@ _FASHION = _Row(
     {},
     "network, views, rates and steps that were searched on Fashion-MNIST with "
     "ten labels of each class; a CPU takes minutes",
+    steps_of_few=4000,
 )
 _LIGHT = _Row(
     64,
@@ -77,6 +83,7 @@ _LIGHT = _Row(
     {"views": "svhn"},
     "network, rates and steps that were searched on Fashion-MNIST, because a "
     "Wide ResNet takes a CPU days; views of photographs, without flips",
+    steps_of_few=4000,
 )
 _PHOTOGRAPHS = _Row(
     64,
@@ -104,13 +111,20 @@ _WITHOUT = _DIGITS, _FASHION, _LIGHT, _LARGE_LIGHT
 
 
 def default(
-    image_size: int, num_classes: int, *, gpu: bool | None = None
+    image_size: int,
+    num_classes: int,
+    *,
+    num_labeled: int | None = None,
+    gpu: bool | None = None,
 ) -> Recipe:
     """The settings for pictures of a size, on this machine.
 
     Args:
         image_size: Pixels of the shorter side.
         num_classes: Number of classes.
+        num_labeled: Labeled pictures. With at most five of each class on
+            average, networks that train in minutes get twice the steps. None
+            is unknown: steps as for more labels.
         gpu: Whether a GPU trains; by default whether TensorFlow sees one.
 
     Returns:
@@ -123,9 +137,13 @@ def default(
     >>> recipe = default(32, 10, gpu=False)
     >>> recipe.backbone, recipe.steps
     ('compact_cnn', 2000)
+    >>> default(32, 10, num_labeled=40, gpu=False).steps
+    4000
     """
     arguments.integer("image_size", image_size, 1)
     arguments.integer("num_classes", num_classes, 2)
+    if num_labeled is not None:
+        arguments.integer("num_labeled", num_labeled, 1)
     if gpu is None:  # logical devices would start TensorFlow's context
         gpu = bool(tf.config.list_physical_devices("GPU"))
     row = next(
@@ -140,4 +158,11 @@ def default(
         # Of two classes, one always has a confidence of 0.5.
         recipe = dataclasses.replace(recipe, threshold=0.9)
         why += "; threshold 0.9, because there are fewer than five classes"
+    few = num_labeled is not None and num_labeled <= _FEW * num_classes
+    if few and row.steps_of_few:
+        why += (
+            f"; {row.steps_of_few:,} steps in place of {recipe.steps:,}, "
+            "because there are at most five labels of each class"
+        )
+        recipe = adapt(recipe, steps=row.steps_of_few)
     return dataclasses.replace(recipe, why=why)

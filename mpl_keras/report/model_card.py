@@ -184,11 +184,11 @@ def _training(data, facts):
         minlength=data.num_classes,
     )
     rows = {
-        "Labeled examples": f"{arrays.num_examples(data.labeled[1]):,}",
+        "Labeled examples": f"{data.num_labeled:,}",
         "Of each class": _range(counts),
         "Unlabeled examples": f"{arrays.num_examples(data.unlabeled):,}"
         + vocabulary.labeled_among(
-            len(data.labeled[1]), facts.get("settings") or {}
+            data.num_labeled, facts.get("settings") or {}
         ),
     }
     steps = facts.get("trained_steps")
@@ -208,7 +208,7 @@ def _limits(data):
     return (
         "## Limits\n\n"
         f"The accuracy holds for {several} like those that it was measured on. "
-        f"With {arrays.num_examples(data.labeled[1]):,} labels, errors in "
+        f"With {data.num_labeled:,} labels, errors in "
         "labels weigh much. Probabilities are those of a softmax, and are not "
         "calibrated: a network trained on pseudo labels tends to be too sure. "
         f"{one} of none of the classes is given one of them all the same."

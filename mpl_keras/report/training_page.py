@@ -226,7 +226,7 @@ def _method(model, settings):
 
 
 def _facts(model, writer, data, seconds, settings):
-    count, unlabeled = len(data.labeled[1]), writer.num_unlabeled
+    count, unlabeled = data.num_labeled, writer.num_unlabeled
     each = count / data.num_classes
     among = vocabulary.labeled_among(count, settings)
     facts = [

@@ -489,15 +489,19 @@ def load_data(
     if settings.recipe is not None or settings.changes.get("views"):
         with arguments.passing({"name": "views"}):
             views = augment.named_views(recipe.views, *shape[:2])
-        data = dataclasses.replace(data, views=views)
-    return data, recipe
+        return dataclasses.replace(data, views=views), recipe
+    # Data sets come with views of their own: the recipe tells of these.
+    name = augment.name_of_views(data.views, *shape[:2])
+    return data, recipes.adapt(recipe, views=name)
 
 
 def _original(settings, data):
     """The recipe where settings begin."""
     height, width, _ = data.preprocessing.input_shape
     return settings.named or recipes.default(
-        min(height, width), data.num_classes
+        min(height, width),
+        data.num_classes,
+        num_labeled=data.num_labeled,
     )
 
 

@@ -475,6 +475,10 @@ def test_named_views():
         ("small_shifts", augment.image_views(40, 50)),
     ):
         assert augment.named_views(name, 40, 50) == views
+        assert augment.name_of_views(views, 40, 50) == name
+    own = augment.Views(views.weak, views.weak)
+    assert augment.name_of_views(own, 40, 50) is None
+    assert augment.name_of_views(None, 40, 50) is None
 
 
 @pytest.mark.parametrize(
