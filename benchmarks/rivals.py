@@ -21,10 +21,10 @@ numbers as ours where the rival has such a number ("ours").
 Each run appends a row to OUTPUT: the accuracy in % of what the rival evaluates
 (its average where it has one), that of the last weights, steps, seconds. A run
 that has its row is not made again. With --seconds each rival has that much
-CPU time instead of equal steps; how many steps these are is reckoned
-from its row of equal steps, which is made first. A rival that fails has its
-error in `note`, and the accuracy is then of the same method in our code, where
-`package` says so.
+CPU time instead of equal steps; how many steps these are is reckoned from a row
+of equal steps on any split, which is made first where there is none. A rival
+that fails has its error in `note`, and the accuracy is then of the same method
+in our code, where `package` says so.
 """
 
 import contextlib
@@ -107,7 +107,9 @@ if __name__ == "__main__":
     flags.DEFINE_string("seeds", "3000:3001", "FROM:TO, TO not included.")
     flags.DEFINE_integer("labels", 100, "Labeled images.", lower_bound=10)
     flags.DEFINE_integer("unlabeled", 8000, "Others.", lower_bound=1)
-    flags.DEFINE_integer("steps", 2000, "Of each training.", lower_bound=10)
+    flags.DEFINE_integer(
+        "steps", None, "Of each training; None is ours.", lower_bound=10
+    )
     flags.DEFINE_integer("seconds", None, "Of CPU time, for each.")
     flags.DEFINE_bool("test", False, "Measure on the test images.")
     flags.DEFINE_string("kekmodel", None, "Folder of a clone of MPL-pytorch.")
@@ -190,9 +192,11 @@ class Task:
             )
 
 
-def recipe_of(method, settings, steps):
-    """The numbers of a run."""
-    recipe = recipes.adapt(recipes.get("fashion_mnist"), steps=steps)
+def recipe_of(method, settings, steps=None, labels=100):
+    """The numbers of a run; by default of as many steps as ours."""
+    recipe = recipes.default(28, 10, num_labeled=labels, gpu=False)
+    recipe = recipes.adapt(recipe, steps=steps)
+    steps = recipe.steps
     if settings == "ours":
         return recipe
     changes = PUBLISHED.get(method, {})
@@ -727,16 +731,20 @@ def make(path, rival, settings, seed, seconds=None):
         "seed": str(seed),
         "test": str(FLAGS.test),
     }
-    key = same | {"budget": f"{seconds} s" if seconds else f"{FLAGS.steps:,}"}
+    steps = recipe_of(method, "ours", FLAGS.steps, FLAGS.labels).steps
+    equal = {"budget": f"{steps:,}"}
+    key = same | ({"budget": f"{seconds} s"} if seconds else equal)
     if (row := row_of(path, key)) is not None:
         return row
-    steps = FLAGS.steps
-    if seconds:
-        row = make(path, rival, settings, seed)
+    if seconds:  # a step takes as long on each split
+        of_any = {name: same[name] for name in ("rival", "settings", "labels")}
+        row = row_of(path, of_any | equal)
+        row = row or make(path, rival, settings, seed)
         if row is None or not row["steps"]:
             return row
         steps = steps_in(row, seconds)
-    task = Task(method, recipe_of(method, settings, steps), load(seed), seed)
+    recipe = recipe_of(method, settings, steps, FLAGS.labels)
+    task = Task(method, recipe, load(seed), seed)
     try:
         row = key | with_stand_in(rival, task)
     except MissingError as error:
