@@ -1,5 +1,6 @@
 """Which rows of a table or a list of texts are trained on, and how."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -144,7 +145,7 @@ def make_data(
         return x[numbers], y[numbers]
 
     truth = y[rows.unlabeled]
-    return semi_supervised_data.from_arrays(
+    data = semi_supervised_data.from_arrays(
         x[rows.labeled],
         y[rows.labeled],
         x[rows.unlabeled],
@@ -154,6 +155,7 @@ def make_data(
         labeled_in_unlabeled=False,
         **options,
     )
+    return dataclasses.replace(data, unlabeled_rows=rows.unlabeled)
 
 
 def fraction(name: str, given: Any, share: float) -> float:

@@ -36,6 +36,8 @@ class SemiSupervisedData:
         views: Weak and strong views that fit this data, or None.
         image_scale: What 8-bit values were multiplied with to make images of
             floats, such as 1/255; None where it is not known.
+        unlabeled_rows: Where `unlabeled` is from a table or a list of texts,
+            the number of each in it, counted from 0; or None.
 
     Example:
     >>> x = np.zeros((10, 3), "float32")
@@ -54,6 +56,7 @@ class SemiSupervisedData:
     unlabeled_labels: np.ndarray | None = None
     views: augment.Views | Any = None
     image_scale: float | None = None
+    unlabeled_rows: np.ndarray | None = None
 
     @property
     def num_labeled(self) -> int:

@@ -250,6 +250,14 @@ def test_truth_belongs_to_the_rows():
         assert [truth[age] for age in ages(data, x)] == y.tolist()
 
 
+def test_unlabeled_rows_lead_to_the_frame():
+    """Which row to label: its number counts those that are set aside too."""
+    for options in ({}, {"labeled_in_unlabeled": False}):
+        data = load(test_fraction=0.2, validation_fraction=0.2, **options)
+        found = FRAME.age.iloc[data.unlabeled_rows]
+        assert found.tolist() == ages(data, data.unlabeled)
+
+
 def test_the_seed_chooses_labels_but_no_test_rows():
     def sets(seed, **changes):
         fractions = dict(test_fraction=0.3, validation_fraction=0.2)

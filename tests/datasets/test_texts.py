@@ -46,6 +46,13 @@ def data():
     )
 
 
+def test_unlabeled_rows_lead_to_the_texts(data):
+    found = data.encode([TEXTS[row] for row in data.unlabeled_rows])
+    np.testing.assert_array_equal(found, data.unlabeled)
+    more = datasets.from_text(TEXTS[:20], LABELS[:20], TEXTS[20:])
+    assert more.unlabeled_rows.tolist() == list(range(60))
+
+
 def test_shapes_and_names(data):
     assert repr(data) == "TextData(labeled=6, unlabeled=36, classes=3)"
     assert data.class_names == ("sea", "sky", "soil")
