@@ -252,7 +252,7 @@ def _shown(name: str) -> str:
         (recipes.default(28, 4), "fewer than five classes"),
         (
             recipes.default(28, 10, num_labeled=10),
-            "at most 5 labels of a class",
+            "16 to 64 pixels with at most 5 labels of a class",
         ),
     ):
         if getattr(few, name) != middle:
