@@ -91,9 +91,8 @@ class Command:
             self.flags[name].unparse()
         try:
             values = self.flags([self.name, *arguments])[1:]
-        except flags.Error as error:
-            text = self._flag_problem(error)
-            self.stop(f"{text} ({self.name} --help lists all flags)", 2)
+        except (flags.Error, _FlagError) as error:
+            self.stop(f"{error} ({self.name} --help lists all flags)", 2)
         if len(values) != len(self._arguments):
             text = f"usage: {self._usage()}. Received: {values}"
             self.stop(text + self._meant(values), 2)
@@ -134,28 +133,6 @@ class Command:
     def _usage(self):
         return " ".join([self.name, *self._arguments, "[flags]"])
 
-    def _flag_problem(self, error):
-        """What a flag must be, in place of what Python says of its value."""
-        text, cause = str(error), error.__context__
-        name, _, rest = text.removeprefix("flag --").partition("=")
-        if not isinstance(error, flags.IllegalFlagValueError) or (
-            cause is None or name not in self.flags
-        ):
-            return text
-        value = rest.removesuffix(f": {cause}")
-        parser = self.flags[name].parser
-        if isinstance(parser, (flags.IntegerParser, flags.FloatParser)):
-            must = f"be {parser.syntactic_help}"
-        elif isinstance(parser, flags.BooleanParser):
-            must = f"be given as --{name} or --no{name}"
-        elif isinstance(parser, flags.EnumParser):
-            near = did_you_mean(value, parser.enum_values)
-            must = f"be one of {', '.join(parser.enum_values)}{near}"
-        else:
-            return text
-        called = {name: f"--{name}"}
-        return str(ArgumentError(name, must, value, called=called))
-
     def _meant(self, values):
         """The flag that words without one may be for, or nothing."""
         if self._arguments or "dataset" not in self.flags:
@@ -178,6 +155,43 @@ class Command:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
+
+
+class _FlagError(Exception):
+    """A value that a flag cannot have. Of a ValueError absl makes another."""
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads a flag as another parser does; its errors are the library's."""
+
+    def __init__(self, name: str, parser: flags.ArgumentParser):
+        self._name, self._parser = name, parser
+        self.syntactic_help = parser.syntactic_help
+
+    def parse(self, argument: Any) -> Any:
+        """The value of a text."""
+        try:
+            return self._parser.parse(argument)
+        except (TypeError, ValueError, OverflowError):
+            called = {self._name: f"--{self._name}"}
+            error = ArgumentError(
+                self._name, self._must(argument), argument, called=called
+            )
+            raise _FlagError(str(error)) from None
+
+    def flag_type(self) -> str:
+        """As absl calls it."""
+        return self._parser.flag_type()
+
+    def _must(self, argument):
+        if isinstance(self._parser, flags.BooleanParser):
+            return f"be given as --{self._name} or --no{self._name}"
+        if isinstance(self._parser, flags.EnumParser):
+            names = self._parser.enum_values
+            return f"be one of {', '.join(names)}" + did_you_mean(
+                argument, names
+            )
+        return f"be {self.syntactic_help}"
 
 
 class Group:
@@ -217,6 +231,7 @@ class Group:
         flags.DEFINE_bool(name, default, text, flag_values=self._values)
         if default is not None:
             text = f"{text} (default: {'on' if default else 'off'})"
+        self._tell(name)
         self.lines.append((f"[no]{name}", "", text))
 
     def choice(self, name, default, choices, text, shown=None) -> None:
@@ -241,11 +256,16 @@ class Group:
         self._show(name, "=X", default, text, shown)
 
     def _show(self, name, kind, default, text, shown):
+        self._tell(name)
         if shown is None and default is not None:
             shown = default
         if shown is not None:
             text = f"{text} (default: {shown})"
         self.lines.append((name, kind, text))
+
+    def _tell(self, name):
+        flag = self._values[name]
+        flag.parser = _Parser(name, flag.parser)
 
 
 _SHOWN = (ValueError, OSError, ImportError, ArithmeticError)
@@ -261,8 +281,6 @@ class _Errors:
         return self
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        if isinstance(
-            error, (ValueError, OSError, ImportError, ArithmeticError)
-        ):
+        if isinstance(error, _SHOWN):
             self._command.stop(self._command.text(error))
         return False
