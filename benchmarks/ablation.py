@@ -417,11 +417,12 @@ SETTINGS |= {
     for count in (6, 12)
 }
 HERE = tuple(SETTINGS)  # data that come with scikit-learn
+_FASHION = recipes.get("fashion_mnist")
 SETTINGS |= {
     f"fashion_{count}{change and '_'}{change}": Setting(
         f"Fashion-MNIST, {count} labels{what}",
         functools.partial(fashion, count, change),
-        recipes.default(28, 10, num_labeled=count, gpu=False),
+        _FASHION,
         layers=None,
     )
     for count, change, what in (
@@ -452,7 +453,7 @@ SETTINGS |= {
         scale=1 / 3,
     )
     for recipe in map(recipes.get, recipes.names())
-    if recipe.name not in ("digits", "fashion_mnist")
+    if recipe not in (_DIGITS, _FASHION)
 }
 
 

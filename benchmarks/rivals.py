@@ -107,9 +107,7 @@ if __name__ == "__main__":
     flags.DEFINE_string("seeds", "3000:3001", "FROM:TO, TO not included.")
     flags.DEFINE_integer("labels", 100, "Labeled images.", lower_bound=10)
     flags.DEFINE_integer("unlabeled", 8000, "Others.", lower_bound=1)
-    flags.DEFINE_integer(
-        "steps", None, "Of each training; None is ours.", lower_bound=10
-    )
+    flags.DEFINE_integer("steps", 2000, "Of each training.", lower_bound=10)
     flags.DEFINE_integer("seconds", None, "Of CPU time, for each.")
     flags.DEFINE_bool("test", False, "Measure on the test images.")
     flags.DEFINE_string("kekmodel", None, "Folder of a clone of MPL-pytorch.")
@@ -192,11 +190,9 @@ class Task:
             )
 
 
-def recipe_of(method, settings, steps=None, labels=100):
-    """The numbers of a run; by default of as many steps as ours."""
-    recipe = recipes.default(28, 10, num_labeled=labels, gpu=False)
-    recipe = recipes.adapt(recipe, steps=steps)
-    steps = recipe.steps
+def recipe_of(method, settings, steps):
+    """The numbers of a run."""
+    recipe = recipes.adapt(recipes.get("fashion_mnist"), steps=steps)
     if settings == "ours":
         return recipe
     changes = PUBLISHED.get(method, {})
@@ -731,7 +727,7 @@ def make(path, rival, settings, seed, seconds=None):
         "seed": str(seed),
         "test": str(FLAGS.test),
     }
-    steps = recipe_of(method, "ours", FLAGS.steps, FLAGS.labels).steps
+    steps = FLAGS.steps
     equal = {"budget": f"{steps:,}"}
     key = same | ({"budget": f"{seconds} s"} if seconds else equal)
     if (row := row_of(path, key)) is not None:
@@ -743,8 +739,7 @@ def make(path, rival, settings, seed, seconds=None):
         if row is None or not row["steps"]:
             return row
         steps = steps_in(row, seconds)
-    recipe = recipe_of(method, settings, steps, FLAGS.labels)
-    task = Task(method, recipe, load(seed), seed)
+    task = Task(method, recipe_of(method, settings, steps), load(seed), seed)
     try:
         row = key | with_stand_in(rival, task)
     except MissingError as error:

@@ -86,9 +86,7 @@ def main(argv):
     data = datasets.from_folder(FLAGS.folder, seed=FLAGS.seed, verbose=True)
     print(data)
     size = min(data.preprocessing.image_size)
-    recipe = recipes.default(
-        size, data.num_classes, num_labeled=data.num_labeled
-    )
+    recipe = recipes.default(size, data.num_classes)
     # With the steps, warm-up and ramps grow or shrink.
     recipe = recipes.adapt(recipe, steps=FLAGS.steps)
     model = make_model(recipe, data)

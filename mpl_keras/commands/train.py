@@ -247,24 +247,18 @@ def _shown(name: str) -> str:
         else str(value)
         for text, value in values.items()
     }
-    middle, also = values["up to 31 pixels"], ""
-    for few, what in (
-        (recipes.default(28, 4), "fewer than five classes"),
-        (
-            recipes.default(28, 10, num_labeled=10),
-            "16 to 64 pixels with at most 5 labels of a class",
-        ),
-    ):
-        if getattr(few, name) != middle:
-            also += f"; {getattr(few, name)} for {what}"
     if len(set(words.values())) == 1:
-        return next(iter(words.values())) + also
+        word = next(iter(words.values()))
+        few = getattr(recipes.default(28, 4), name)
+        if few != next(iter(values.values())):
+            return f"{word}; {few} for fewer than five classes"
+        return word
     ranges = []
     for text, value in words.items():
         if ranges and ranges[-1].startswith(f"{value} "):
             ranges.pop()
         ranges.append(f"{value} {text}")
-    return "; ".join(ranges) + also
+    return "; ".join(ranges)
 
 
 def define_recipe_flags(command: Command) -> None:

@@ -2,13 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from mpl_keras.checks import arguments
-from mpl_keras.recipes.overrides import adapt
 from mpl_keras.recipes.published import get
 from mpl_keras.recipes.recipe import Recipe
 
@@ -51,12 +49,6 @@ _MOBILE = {
 }
 
 
-_FEW = 5  # labels of each class
-# With so few, wrong pseudo labels are many: the network is to follow them more
-# slowly, and for longer.
-_SLOWER = MappingProxyType({"steps": 4000, "consistency_weight": 1.5})
-
-
 class _Row(NamedTuple):
     """What pictures up to a size are trained with, and why."""
 
@@ -64,7 +56,6 @@ class _Row(NamedTuple):
     recipe: str
     changes: Mapping[str, Any]
     why: str
-    with_few: Mapping[str, Any] = MappingProxyType({})  # labels of a class
 
 
 _DIGITS = _Row(
@@ -79,7 +70,6 @@ _FASHION = _Row(
     {},
     "network, views, rates and steps that were searched on Fashion-MNIST with "
     "ten labels of each class; a CPU takes minutes",
-    with_few=_SLOWER,
 )
 _LIGHT = _Row(
     64,
@@ -87,7 +77,6 @@ _LIGHT = _Row(
     {"views": "svhn"},
     "network, rates and steps that were searched on Fashion-MNIST, because a "
     "Wide ResNet takes a CPU days; views of photographs, without flips",
-    with_few=_SLOWER,
 )
 _PHOTOGRAPHS = _Row(
     64,
@@ -115,21 +104,13 @@ _WITHOUT = _DIGITS, _FASHION, _LIGHT, _LARGE_LIGHT
 
 
 def default(
-    image_size: int,
-    num_classes: int,
-    *,
-    num_labeled: int | None = None,
-    gpu: bool | None = None,
+    image_size: int, num_classes: int, *, gpu: bool | None = None
 ) -> Recipe:
     """The settings for pictures of a size, on this machine.
 
     Args:
         image_size: Pixels of the shorter side.
         num_classes: Number of classes.
-        num_labeled: Labeled pictures. With at most five of a class on average,
-            pictures of 16 to 64 pixels get more steps and less weight of the
-            consistency where "fashion_mnist" is chosen. None is unknown, and
-            the same as many.
         gpu: Whether a GPU trains; by default whether TensorFlow sees one.
 
     Returns:
@@ -142,13 +123,9 @@ def default(
     >>> recipe = default(32, 10, gpu=False)
     >>> recipe.backbone, recipe.steps
     ('compact_cnn', 2000)
-    >>> default(32, 10, num_labeled=40, gpu=False).steps
-    4000
     """
     arguments.integer("image_size", image_size, 1)
     arguments.integer("num_classes", num_classes, 2)
-    if num_labeled is not None:
-        arguments.integer("num_labeled", num_labeled, 1)
     if gpu is None:  # logical devices would start TensorFlow's context
         gpu = bool(tf.config.list_physical_devices("GPU"))
     row = next(
@@ -163,12 +140,4 @@ def default(
         # Of two classes, one always has a confidence of 0.5.
         recipe = dataclasses.replace(recipe, threshold=0.9)
         why += "; threshold 0.9, because there are fewer than five classes"
-    few = num_labeled is not None and num_labeled <= _FEW * num_classes
-    if few and row.with_few:
-        recipe = adapt(recipe, **row.with_few)
-        why += (
-            f"; {recipe.steps:,} steps and a consistency weight of "
-            f"{recipe.consistency_weight:g}, because there are at most "
-            f"{_FEW} labels of a class on average"
-        )
     return dataclasses.replace(recipe, why=why)

@@ -499,9 +499,7 @@ def _original(settings, data):
     """The recipe where settings begin."""
     height, width, _ = data.preprocessing.input_shape
     return settings.named or recipes.default(
-        min(height, width),
-        data.num_classes,
-        num_labeled=data.num_labeled,
+        min(height, width), data.num_classes
     )
 
 

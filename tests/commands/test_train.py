@@ -399,13 +399,6 @@ def test_defaults_are_told_for_each_size():
         assert recipes.default(size, 10).average_of == given
 
 
-def test_the_default_steps_are_those_of_the_number_of_labels():
-    shown = train._shown("steps")
-    assert shown.startswith("1500 up to 15 pixels; 2000 above; ")
-    few = recipes.default(28, 10, num_labeled=50)
-    assert f"; {few.steps} for 16 to 64 pixels with at most 5 labels" in shown
-
-
 def test_the_default_of_the_threshold_is_that_of_the_number_of_classes():
     shown = train._shown("threshold")
     assert shown == "0.6; 0.9 for fewer than five classes"

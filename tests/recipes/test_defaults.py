@@ -30,28 +30,6 @@ def test_two_classes_ask_for_more_confidence():
     assert recipes.default(28, 5, gpu=False).threshold < 0.9
 
 
-@pytest.mark.parametrize(
-    ("size", "classes", "labels", "few"),
-    [
-        (28, 10, 50, True),
-        (28, 10, 51, False),
-        (28, 2, 10, True),
-        (64, 10, 10, True),
-        (28, 10, None, False),
-        (8, 10, 10, False),
-        (224, 10, 10, False),
-    ],
-)
-def test_few_labels_ask_for_a_slower_training(size, classes, labels, few):
-    many = recipes.default(size, classes, gpu=False)
-    recipe = recipes.default(size, classes, num_labeled=labels, gpu=False)
-    assert (recipe.steps > many.steps) == few
-    assert (recipe.consistency_weight < many.consistency_weight) == few
-    assert (recipe.warmup_steps > many.warmup_steps) == few
-    assert ("at most 5 labels of a class" in recipe.why) == few
-    assert recipe.why.startswith(many.why)
-
-
 @pytest.mark.parametrize("size", [8, 15, 16, 31, 32, 64])
 def test_a_cpu_gets_a_network_that_takes_the_pictures(size):
     recipe = recipes.default(size, 10, gpu=False)
@@ -65,8 +43,3 @@ def test_a_cpu_gets_a_network_that_takes_the_pictures(size):
 def test_what_is_out_of_range_is_refused(arguments, name):
     with pytest.raises(ValueError, match=f"`{name}`"):
         recipes.default(*arguments)
-
-
-def test_a_number_of_labels_that_cannot_be_is_refused():
-    with pytest.raises(ValueError, match="`num_labeled`"):
-        recipes.default(28, 10, num_labeled=0)
