@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from mpl_keras import UDA, MetaPseudoLabels, losses, recipes, report
+from mpl_keras import UDA, MetaPseudoLabels, datasets, losses, recipes, report
 from mpl_keras.callbacks import progress, pseudo_label_monitor, scalars
 from mpl_keras.report import (
     comparison,
@@ -136,11 +136,9 @@ def test_there_is_no_other_table_of_colours():
 @pytest.mark.parametrize("inside", [True, False, None])
 def test_labeled_examples_among_the_unlabeled_are_told(inside):
     settings = {} if inside is None else {"labeled_in_unlabeled": inside}
-    data = types.SimpleNamespace(
-        labeled=(np.zeros((4, 2)), np.array([0, 1, 2, 2])),
-        unlabeled=np.zeros((1300, 2)),
-        num_classes=3,
-    )
+    x = np.zeros((1300, 2), "float32")
+    labels = np.array([0, 1, 2, 2])
+    data = datasets.from_arrays(x[:4], labels, x, labeled_in_unlabeled=False)
     expected = "1,300 (the 4 labeled among them)" if inside else "1,300"
     step = types.SimpleNamespace(numpy=lambda: 5)
     model = types.SimpleNamespace(step=step, averaged=network())
