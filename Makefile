@@ -28,7 +28,8 @@ test-all: .venv/installed
 docs: .venv/docs-installed
 	$(RUN) -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees \
 		docs docs/_build/html
-	$(RUN) -m pytest -q -n 3 -m "" -k "not shortened" tests/docs
+	$(RUN) -m pytest -q -n 3 --dist=worksteal -m "" \
+		-k "not shortened" tests/docs
 	@echo "Open docs/_build/html/index.html"
 
 # Does the feedback help? Tables and a picture of it, in ablation/; stopped, it
