@@ -23,13 +23,13 @@ test-all: .venv/installed
 		--optimize-graphs
 
 # The documentation, in docs/_build/html: every page, and every line of code in
-# them and in the notebooks is run as it stands. Needs no network, once it has
-# installed what it needs.
+# them is run as it stands; `make test-all` runs the notebooks. Needs no network,
+# once it has installed what it needs.
 docs: .venv/docs-installed
 	$(RUN) -m sphinx -W --keep-going -q -b html -d docs/_build/doctrees \
 		docs docs/_build/html
 	$(RUN) -m pytest -q -n 3 --dist=worksteal -m "" \
-		-k "not shortened" tests/docs
+		-k "not shortened and not notebooks_run" tests/docs
 	@echo "Open docs/_build/html/index.html"
 
 # Does the feedback help? Tables and a picture of it, in ablation/; stopped, it
