@@ -56,7 +56,7 @@ class SemiSupervisedData:
     unlabeled_labels: np.ndarray | None = None
     views: augment.Views | Any = None
     image_scale: float | None = None
-    unlabeled_rows: np.ndarray | None = None
+    unlabeled_rows: np.ndarray | Any = None
 
     @property
     def num_labeled(self) -> int:

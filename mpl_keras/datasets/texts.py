@@ -32,7 +32,7 @@ class TextData(SemiSupervisedData):
     """
 
     tokenizer: Any = None
-    statistics: augment.TokenStatistics | None = None
+    statistics: augment.TokenStatistics | Any = None
     examples: tuple[str, ...] = ()
 
     @property
