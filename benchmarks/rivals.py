@@ -735,7 +735,8 @@ def make(path, rival, settings, seed, seconds=None):
     if seconds:  # a step takes as long on each split
         of_any = {name: same[name] for name in ("rival", "settings", "labels")}
         row = row_of(path, of_any | equal)
-        row = row or make(path, rival, settings, seed)
+        if row is None or not row["steps"]:
+            row = make(path, rival, settings, seed)
         if row is None or not row["steps"]:
             return row
         steps = steps_in(row, seconds)

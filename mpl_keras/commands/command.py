@@ -231,7 +231,7 @@ class Group:
         flags.DEFINE_bool(name, default, text, flag_values=self._values)
         if default is not None:
             text = f"{text} (default: {'on' if default else 'off'})"
-        self._tell(name)
+        self._with_own_errors(name)
         self.lines.append((f"[no]{name}", "", text))
 
     def choice(self, name, default, choices, text, shown=None) -> None:
@@ -256,14 +256,14 @@ class Group:
         self._show(name, "=X", default, text, shown)
 
     def _show(self, name, kind, default, text, shown):
-        self._tell(name)
+        self._with_own_errors(name)
         if shown is None and default is not None:
             shown = default
         if shown is not None:
             text = f"{text} (default: {shown})"
         self.lines.append((name, kind, text))
 
-    def _tell(self, name):
+    def _with_own_errors(self, name):
         flag = self._values[name]
         flag.parser = _Parser(name, flag.parser)
 

@@ -60,13 +60,7 @@ _run.string(
     f"Where settings begin: {', '.join(recipes.names())}",
     "the one for images of that size",
 )
-_run.string(
-    "weights",
-    None,
-    "File of pretrained weights; or 'imagenet', which Keras downloads for a "
-    "--backbone of keras.applications",
-    "none",
-)
+_run.string("weights", None, train.WEIGHTS, "none")
 _run.choice(
     "precision",
     "float32",

@@ -45,6 +45,11 @@ The figures at the end are those of the last step. The test images choose
 nothing: choose on a folder `validation`, or with --validation_fraction.""",
 )
 FLAGS = COMMAND.flags
+# What `--weights` is, here and in `compare`.
+WEIGHTS = (
+    "File of pretrained weights; or 'imagenet', which Keras downloads for a "
+    "--backbone of keras.applications"
+)
 
 
 def define_data_flags(command: Command) -> None:
@@ -138,13 +143,7 @@ _method.string(
     f"Where settings begin: {', '.join(recipes.names())}",
     "the one for images of that size",
 )
-_method.string(
-    "weights",
-    None,
-    "File of pretrained weights; or 'imagenet', which Keras downloads for a "
-    "--backbone of keras.applications",
-    "none",
-)
+_method.string("weights", None, WEIGHTS, "none")
 _method.bool(
     "finetune", False, "Train on the labels alone at the end, as the paper does"
 )
