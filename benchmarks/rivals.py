@@ -1,22 +1,23 @@
-"""Rivals on the same splits of Fashion-MNIST: the same network, views, batches.
+"""Rivals on the same splits as ours: the same network, views and batches.
 
     pip install torch torchvision torchaudio scikit-learn "transformers<5" \
         timm progress ruamel.yaml scikit-image
     pip install --no-deps semilearn LAMDA-SSL
     git clone https://github.com/kekmodel/MPL-pytorch
-    python benchmarks/rivals.py --data=FOLDER --seeds=901:902 --test \
+    python benchmarks/rivals.py --settings=fashion_100 --seeds=901:902 --test \
         --kekmodel=MPL-pytorch --output=runs.csv
 
 The packages of these lines are needed here alone, and those that are not there
-are named and left out. The splits are those of `search.py`: without --test,
-4,000 training images are set aside and measured on.
+are named and left out. Settings and splits are those of `ablation.py`, pictures
+and tables, whose data real_data.py names. Without --test, a part of the
+training examples is set aside and measured on.
 
-What learns by PyTorch has `compact_cnn` in PyTorch, with the same first weights
+What learns by PyTorch has our network in PyTorch, with the same first weights
 as ours has by that seed, and the very batches, weak and strong views that our
 pipeline makes; so the rivals' own augmentation, which is for photographs, is
 not used. Their losses, masks, optimizers, schedules and averages are their own
-code. --settings are the rival's published ones ("published"), or the same
-numbers as ours where the rival has such a number ("ours").
+code. --numbers are the rival's published ones ("published"), or the same
+as ours where the rival has such a number ("ours").
 
 Each run appends a row to OUTPUT: the accuracy in % of what the rival evaluates
 (its average where it has one), that of the last weights, steps, seconds. A run
@@ -50,11 +51,12 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import keras
 import numpy as np
 import real_data
+import settings
 import tensorflow as tf
 from absl import app, flags
 
 import mpl_keras
-from mpl_keras import augment, evaluation, networks, pipeline, recipes
+from mpl_keras import evaluation, pipeline, recipes
 
 _USB = "fixmatch", "freematch", "softmatch", "uda"
 _OURS = "mpl_keras:"
@@ -64,13 +66,21 @@ RIVALS = (
     "LAMDA-SSL:fixmatch",
     *("sklearn:self_training", "sklearn:logistic"),
 )
+NUMBERS = "published", "ours"
 METHODS = *RIVALS, *(f"{_OURS}{method}" for method in recipes.METHODS)
 COLUMNS = (
-    *("rival", "settings", "labels", "unlabeled", "seed", "test", "budget"),
+    *("rival", "numbers", "setting", "seed", "test", "budget"),
     *("package", "accuracy", "last", "steps", "seconds", "cpu_seconds"),
     *("first_step_cpu_seconds", "note"),
 )
-KEY = COLUMNS[:7]
+KEY = COLUMNS[:6]
+# Of the recipe's network on pictures, or of dense layers on a table.
+SETTINGS = [
+    name
+    for name, setting in settings.SETTINGS.items()
+    if name.startswith("fashion_") or setting.layers == "dense"
+]
+_ASIDE = 0.2  # share of the training examples
 # As in semilearn's own code, of each method.
 _SEMILEARN = {
     "teacher_learning_rate": 0.03,
@@ -97,19 +107,20 @@ _OF_CIFAR10 = (
     *("feedback", "feedback_weight", "feedback_normalization", "meta"),
     *("feedback_baseline", "pseudo_labels", "pseudo_label_view"),
 )
-_SET_ASIDE = 4000
 
 FLAGS = flags.FLAGS
 if __name__ == "__main__":
-    flags.DEFINE_string("data", real_data.FASHION, "Folder of the idx files.")
+    flags.DEFINE_string("fashion", real_data.FASHION, "Its folder.")
+    flags.DEFINE_string("mlbench", real_data.MLBENCH, "Folder of .rda tables.")
     flags.DEFINE_list("methods", list(RIVALS), f"Of {', '.join(METHODS)}.")
-    flags.DEFINE_list("settings", ["published", "ours"], "Of the numbers.")
+    flags.DEFINE_list("settings", ["fashion_100"], f"Of {', '.join(SETTINGS)}.")
+    flags.DEFINE_list("numbers", list(NUMBERS), "Of the methods.")
     flags.DEFINE_string("seeds", "3000:3001", "FROM:TO, TO not included.")
-    flags.DEFINE_integer("labels", 100, "Labeled images.", lower_bound=10)
-    flags.DEFINE_integer("unlabeled", 8000, "Others.", lower_bound=1)
-    flags.DEFINE_integer("steps", 2000, "Of each training.", lower_bound=10)
+    flags.DEFINE_integer(
+        "steps", None, "By default the setting's.", lower_bound=10
+    )
     flags.DEFINE_integer("seconds", None, "Of CPU time, for each.")
-    flags.DEFINE_bool("test", False, "Measure on the test images.")
+    flags.DEFINE_bool("test", False, "Measure on the test examples.")
     flags.DEFINE_string("kekmodel", None, "Folder of a clone of MPL-pytorch.")
     flags.DEFINE_string("output", "rivals.csv", "Table of the runs.")
     flags.DEFINE_integer("threads", 1, "Of a run.", lower_bound=1)
@@ -149,6 +160,7 @@ class Task:
     """What a run is of."""
 
     method: str  # without the package
+    setting: settings.Setting
     recipe: recipes.Recipe
     found: object
     seed: int
@@ -156,12 +168,8 @@ class Task:
     def network(self, role="teacher"):
         """Ours, untrained; a teacher has the weights of `make_model`'s."""
         keras.utils.set_random_seed(self.seed + (role == "student"))
-        return networks.make(
-            self.recipe.backbone,
-            self.found.unlabeled.shape[1:],
-            self.found.num_classes,
-            dropout=getattr(self.recipe, f"{role}_dropout"),
-        )
+        setting = dataclasses.replace(self.setting, recipe=self.recipe)
+        return settings.make_net(setting, self.found, role)
 
     def batches(self, **options):
         """Of our pipeline."""
@@ -190,10 +198,12 @@ class Task:
             )
 
 
-def recipe_of(method, settings, steps):
+def recipe_of(setting, method, numbers, steps=None):
     """The numbers of a run."""
-    recipe = recipes.adapt(recipes.get("fashion_mnist"), steps=steps)
-    if settings == "ours":
+    recipe = setting.recipe
+    steps = steps or recipe.steps
+    recipe = recipes.adapt(recipe, steps=steps)
+    if numbers == "ours":
         return recipe
     changes = PUBLISHED.get(method, {})
     if method == "mpl":
@@ -203,33 +213,36 @@ def recipe_of(method, settings, steps):
     return dataclasses.replace(recipe, **changes)
 
 
-def settings_of(rival, wanted):
-    """Which settings a rival has."""
+def numbers_of(rival, wanted):
+    """Which numbers a rival has."""
     package, method = rival.split(":")
-    has = ("published", "ours")
+    has = NUMBERS
     if package == "sklearn":
         has = ("published",)
     elif package == "mpl_keras" and method not in (*PUBLISHED, "mpl"):
         has = ("ours",)
-    return [settings for settings in wanted if settings in has]
+    return [numbers for numbers in wanted if numbers in has]
 
 
 def to_torch(images):
     """Images [N, channels, height, width] of our [N, height, width, channels].
 
     Args:
-        images: As numpy's.
+        images: As numpy's. Rows of a table are as they are.
     """
     import torch
 
-    return torch.from_numpy(images).permute(0, 3, 1, 2).float()
+    examples = torch.from_numpy(images)
+    if examples.ndim == 4:
+        examples = examples.permute(0, 3, 1, 2)
+    return examples.float()
 
 
 def torch_network(model, named=False):
     """A Keras network of plain layers in PyTorch, with the same weights.
 
     Args:
-        model: A sequential one, in [0, 255], as of `networks.plain`.
+        model: A sequential one: of `networks.plain`, or of dense layers.
         named: Whether it gives a dictionary of logits and features.
     """
     from torch import nn
@@ -287,6 +300,11 @@ def torch_layers(layer, number):
         found = [dense(layer, *weights)]
     else:
         raise ValueError(f"No such layer in PyTorch here: {kind}")
+    activation = getattr(layer, "activation", keras.activations.linear)
+    if activation is keras.activations.relu:
+        found.append(nn.ReLU())
+    elif activation is not keras.activations.linear and kind != "LeakyReLU":
+        raise ValueError(f"No such activation in PyTorch here: {activation}")
     return [(f"layer{number}_{i}", part) for i, part in enumerate(found)]
 
 
@@ -321,25 +339,26 @@ def dense(layer, kernel, bias):
     from torch import nn
 
     linear = nn.Linear(*kernel.shape)
-    flatten = layer.input._keras_history.operation
-    while type(flatten).__name__ != "Flatten":
-        flatten = flatten.input._keras_history.operation
-    shape = flatten.input.shape[1:]
-    kernel = kernel.reshape(*shape, -1).permute(3, 2, 0, 1)
-    linear.weight.data = kernel.flatten(1).contiguous()
+    before = layer.input._keras_history.operation
+    while type(before).__name__ == "Dropout":
+        before = before.input._keras_history.operation
+    if type(before).__name__ == "Flatten":
+        shape = before.input.shape[1:]
+        kernel = kernel.reshape(*shape, -1).permute(2, 0, 1, 3).flatten(0, 2)
+    linear.weight.data = kernel.T.contiguous()
     linear.bias.data = bias
     return linear
 
 
 def torch_accuracy(network, test):
-    """Accuracy in % on the test images, which come in batches."""
+    """Accuracy in % on the test examples, which come in batches."""
     import torch
 
     network.eval()
     right = number = 0
     with torch.no_grad():
-        for images, labels in test.as_numpy_iterator():
-            answers = network(to_torch(images))
+        for x, labels in test.as_numpy_iterator():
+            answers = network(to_torch(x))
             if isinstance(answers, dict):
                 answers = answers["logits"]
             answers = answers.argmax(dim=1).numpy()
@@ -554,27 +573,29 @@ def run_lamda(task):
 
 
 def run_sklearn(task):
-    """Pixels, logistic regression, and perhaps scikit-learn's self-training."""
+    """Logistic regression, and perhaps scikit-learn's self-training."""
     needs("sklearn")
     from sklearn.linear_model import LogisticRegression
     from sklearn.semi_supervised import SelfTrainingClassifier
 
-    def pixels(images):
-        return images.reshape(len(images), -1) / 255
+    def features(examples):
+        if examples.ndim == 2:
+            return examples
+        return examples.reshape(len(examples), -1) / 255
 
     x, y = task.found.labeled
     classifier = LogisticRegression(max_iter=1000)
-    x = pixels(x)
+    x = features(x)
     if task.method == "self_training":
         classifier = SelfTrainingClassifier(classifier)
-        rest = pixels(task.found.unlabeled)
+        rest = features(task.found.unlabeled)
         x, y = np.concatenate([x, rest]), np.append(y, np.full(len(rest), -1))
     clock = Clock()
     classifier.fit(x, y)
     times = clock.stop()
     test = zip(*task.found.test.as_numpy_iterator(), strict=True)
-    images, labels = map(np.concatenate, test)
-    accuracy = 100 * classifier.score(pixels(images), labels)
+    x, labels = map(np.concatenate, test)
+    accuracy = 100 * classifier.score(features(x), labels)
     return {"accuracy": accuracy, "steps": ""} | times
 
 
@@ -668,9 +689,11 @@ def with_stand_in(rival, task):
             raise
         note = described(error)
         print(f"{rival} does not run: {note}", flush=True)
+        theirs = version_of(rival.split(":")[0])
+        if task.setting.layers is not None:  # the recipe's network is another
+            return {"package": theirs, "accuracy": "", "note": note}
         found = figures(_OURS + task.method, task)
-        package = rival.split(":")[0]
-        found["package"] += f", in place of {version_of(package)}"
+        found["package"] += f", in place of {theirs}"
         return found | {"note": note}
 
 
@@ -680,18 +703,12 @@ def described(error):
     return " ".join(text.split())
 
 
-def load(seed):
-    """The split of a seed, with the recipe's views."""
-    found = real_data.fashion(
-        FLAGS.data,
-        FLAGS.labels,
-        seed,
-        unlabeled=FLAGS.unlabeled,
-        aside=0 if FLAGS.test else _SET_ASIDE,
-    )
-    name = recipes.get("fashion_mnist").views
-    views = augment.named_views(name, *found.unlabeled.shape[1:3])
-    return dataclasses.replace(found, views=views)
+def load(setting, seed):
+    """The split of a seed; what is measured on is `test`."""
+    found = setting.load(seed, 0.0 if FLAGS.test else _ASIDE)
+    if found.validation is not None:
+        found = dataclasses.replace(found, test=found.validation)
+    return found
 
 
 def rows_of(path):
@@ -716,31 +733,32 @@ def steps_in(row, seconds):
     return max(10, 10 * round((seconds - first) / step / 10))
 
 
-def make(path, rival, settings, seed, seconds=None):
+def make(path, rival, numbers, name, seed, seconds=None):
     """Makes a run unless it has its row; gives the row, or None."""
     package, method = rival.split(":")
+    setting = settings.SETTINGS[name]
     same = {
         "rival": rival,
-        "settings": settings,
-        "labels": str(FLAGS.labels),
-        "unlabeled": str(FLAGS.unlabeled),
+        "numbers": numbers,
+        "setting": name,
         "seed": str(seed),
         "test": str(FLAGS.test),
     }
-    steps = FLAGS.steps
+    steps = FLAGS.steps or setting.recipe.steps
     equal = {"budget": f"{steps:,}"}
     key = same | ({"budget": f"{seconds} s"} if seconds else equal)
     if (row := row_of(path, key)) is not None:
         return row
     if seconds:  # a step takes as long on each split
-        of_any = {name: same[name] for name in ("rival", "settings", "labels")}
+        of_any = {of: same[of] for of in ("rival", "numbers", "setting")}
         row = row_of(path, of_any | equal)
         if row is None or not row["steps"]:
-            row = make(path, rival, settings, seed)
+            row = make(path, rival, numbers, name, seed)
         if row is None or not row["steps"]:
             return row
         steps = steps_in(row, seconds)
-    task = Task(method, recipe_of(method, settings, steps), load(seed), seed)
+    recipe = recipe_of(setting, method, numbers, steps)
+    task = Task(method, setting, recipe, load(setting, seed), seed)
     try:
         row = key | with_stand_in(rival, task)
     except MissingError as error:
@@ -766,7 +784,8 @@ def main(_):
     """Makes the runs that are missing."""
     for name, known in (
         ("methods", METHODS),
-        ("settings", ("published", "ours")),
+        ("settings", SETTINGS),
+        ("numbers", NUMBERS),
     ):
         wrong = sorted(set(getattr(FLAGS, name)) - set(known))
         if wrong:
@@ -782,12 +801,14 @@ def main(_):
         import torch
 
         torch.set_num_threads(FLAGS.threads)
+    os.environ |= {"FASHION": FLAGS.fashion, "MLBENCH": FLAGS.mlbench}
     first, last = map(int, FLAGS.seeds.split(":"))
     path = pathlib.Path(FLAGS.output)
     for seed in range(first, last):
-        for rival in FLAGS.methods:
-            for settings in settings_of(rival, FLAGS.settings):
-                make(path, rival, settings, seed, FLAGS.seconds)
+        for name in FLAGS.settings:
+            for rival in FLAGS.methods:
+                for numbers in numbers_of(rival, FLAGS.numbers):
+                    make(path, rival, numbers, name, seed, FLAGS.seconds)
 
 
 if __name__ == "__main__":
