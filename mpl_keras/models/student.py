@@ -75,8 +75,6 @@ class StudentUpdate:
         # The base class needs nothing.
         self._form = form or feedback_module.Feedback
         self._label_smoothing = label_smoothing
-        statistics = batch_norm.statistics(network)
-        self._statistics = {id(variable) for variable in statistics}
 
     def __call__(
         self,
@@ -138,10 +136,13 @@ class StudentUpdate:
 
     def _follow_weak_views(self, snapshot, weak):
         """Moves BatchNorm's statistics by the weak views, not the strong."""
-        if not self._statistics:
+        statistics = batch_norm.statistics(self._network)
+        if not statistics:
             return
+        # Asked now: layers may have been frozen, or not, since it was made.
+        moved = {id(variable) for variable in statistics}
         for variable, value in snapshot:
-            if id(variable) in self._statistics:
+            if id(variable) in moved:
                 variable.assign(value)
         with batch_norm.fused(self._network):
             self._network(_quarter(weak), training=True)

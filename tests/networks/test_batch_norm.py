@@ -144,6 +144,21 @@ def test_student_moves_once_by_the_weak_view_alone(feedback, eagerly):
     assert_close(statistics(model.student), expected)
 
 
+def test_a_student_that_is_no_longer_frozen_since_its_model_was_made():
+    student = make_net()
+    norms = student.layers[0], student.layers[2]
+    for norm in norms:
+        norm.trainable = False
+    model = MetaPseudoLabels(make_net(), student, feedback=None)
+    for norm in norms:
+        norm.trainable = True
+    model.compile("sgd", "sgd", run_eagerly=True)
+    views, y = make_batch()
+    expected = one_update(student, views["weak"])
+    model.train_on_batch(views, y)
+    assert_close(statistics(student), expected)
+
+
 @pytest.mark.parametrize(("unlabeled", "apart"), [(23, 1), (24, 2), (56, 4)])
 def test_a_quarter_of_many_weak_views_is_enough(unlabeled, apart):
     # The pass costs 8 % of a step with all of them, and 2 % so.
