@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mpl_keras import evaluation
@@ -23,7 +24,8 @@ class Progress(keras.callbacks.Callback):
 
     Args:
         steps: The last step of all, over several calls of `fit` if need be.
-        metrics: Names of what to print, as far as there is such a metric.
+        metrics: Names of what to print, as far as there is such a metric; of
+            one with a value for each class their mean.
         epochs: Whether a line stays for each epoch.
         student_wait: Steps in which the student waits for its teacher: so long
             the lines say so, because what is evaluated has learned nothing yet.
@@ -170,7 +172,7 @@ class Progress(keras.callbacks.Callback):
             text += teacher
         for name in self.metrics:
             if name in (logs or {}):
-                text += f", {name} {logs[name]:.3f}"
+                text += f", {name} {np.mean(logs[name]):.3f}"
         return text
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 import keras
+import numpy as np
 
 from mpl_keras.distribute.trainer import DistributedModel
 from mpl_keras.feedback import LossDifferenceFeedback
@@ -34,6 +35,8 @@ _RATES = {
 def tagged(model: keras.Model, logs: Mapping[str, float]) -> dict[str, float]:
     """Metrics by the tags under which TensorBoard shows them.
 
+    A metric with a value for each class has a number for each.
+
     Args:
         model: What is trained.
         logs: Keras's, by name.
@@ -41,8 +44,18 @@ def tagged(model: keras.Model, logs: Mapping[str, float]) -> dict[str, float]:
     Example:
     >>> tagged(None, {"mask_rate": 0.5, "val_accuracy": 0.9})
     {'pseudo_labels/mask_rate': 0.5, 'held_out/accuracy': 0.9}
+    >>> list(tagged(None, {"f1_score": np.ones(2)}))
+    ['training/f1_score/0', 'training/f1_score/1']
     """
-    return {_tag(name, model): value for name, value in logs.items()}
+    values = {}
+    for name, value in logs.items():
+        tag, value = _tag(name, model), np.asarray(value)
+        if value.ndim:
+            parts = enumerate(value.ravel().tolist())
+            values |= {f"{tag}/{index}": part for index, part in parts}
+        else:
+            values[tag] = value.item()
+    return values
 
 
 def _tag(name, model):

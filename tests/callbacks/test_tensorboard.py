@@ -272,6 +272,25 @@ def test_any_keras_model(tmp_path):
     assert len(os.listdir(tmp_path)) == 1
 
 
+def test_a_metric_with_a_value_for_each_class(tmp_path):
+    model = UDA(network(), consistency=None)
+    f1 = keras.metrics.F1Score()
+    model.compile("sgd", metrics=[f1], run_eagerly=True)
+    x, y = np.ones((6, 4, 4, 1), "float32"), np.eye(3)[np.arange(6) % 3]
+    views = {"labeled": x, "weak": x, "strong": x}
+    watch = tensorboard.TensorBoard(tmp_path, update_freq=1)
+    model.fit(
+        *(views, y, 3),
+        validation_data=(x, y),
+        callbacks=[watch],
+        verbose=0,
+    )
+    found = read(tmp_path)
+    for i, value in enumerate(f1.result().numpy()):
+        assert points(found, f"held_out/f1_score/{i}") == {2: value}
+        assert list(points(found, f"training/f1_score/{i}")) == [1, 2]
+
+
 def test_a_second_fit_goes_on_and_another_model_begins_anew(tmp_path):
     watch, model = tensorboard.TensorBoard(tmp_path), plain()
     fit_plain(model, watch, epochs=1)
