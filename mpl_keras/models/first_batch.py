@@ -118,7 +118,10 @@ def _answers(network, x):
 
 def _are_probabilities(network, logits):
     """Whether the last layer says so, or all rows sum to 1."""
-    if requirements.last_activation(network) in ("softmax", "sigmoid"):
+    # The layer that was made last is perhaps not what comes last.
+    could_be = ((logits >= 0) & (logits <= 1)).all()
+    named = requirements.last_activation(network) in ("softmax", "sigmoid")
+    if could_be and named:
         return True
     half = keras.backend.standardize_dtype(network.compute_dtype)
     close = 1e-2 if "16" in half else 1e-5

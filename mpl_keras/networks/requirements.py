@@ -217,7 +217,10 @@ def _output_shape(network):
 
 
 def last_activation(network: keras.Model) -> str:
-    """The name of what a network's last layer does, in lower case."""
+    """The name of what a network's last layer does, in lower case.
+
+    Of a network of the user's own class it is the layer that was made last.
+    """
     _, activation = _last_layer(network)
     name = getattr(activation, "__name__", type(activation).__name__)
     return name.lower()
@@ -231,19 +234,34 @@ def _last_layer(network):
     return last, getattr(last, "activation", last)
 
 
+def _order_is_known(network):
+    """Whether the last layer is what is called last.
+
+    A class of the user's own may call its layers in any order.
+    """
+    while getattr(network, "layers", None):
+        ordered = isinstance(network, keras.Sequential)
+        if not ordered and not hasattr(network, "operations"):
+            return False
+        network = getattr(network, "operations", network.layers)[-1]
+    return True
+
+
 def warn_of_probabilities(
     network: keras.Model, argument: str, stacklevel: int
 ) -> None:
     """Warns of a network that ends in a softmax.
 
     It trains, but hardly learns, and what is exported has the softmax twice.
+    Where the last layer is not known, only the first batch tells.
 
     Args:
         network: Any.
         argument: The name by which the warning calls it.
         stacklevel: Of the user's line.
     """
-    if last_activation(network) in ("softmax", "sigmoid"):
+    named = last_activation(network) in ("softmax", "sigmoid")
+    if named and _order_is_known(network):
         last, _ = _last_layer(network)
         warnings.warn(
             "Networks must output logits, without softmax or sigmoid at the "

@@ -127,6 +127,40 @@ def test_outputs_that_may_be_logits(end):
     first_batch.check({"model": make_net(end)}, X, Y)
 
 
+class Gated(keras.Model):
+    """A network whose layer that was made last is not the one at its end."""
+
+    def __init__(self, end=None, **kwargs):
+        super().__init__(**kwargs)
+        self.end = end
+        self.head = layers.Dense(3)
+        self.hidden = layers.Dense(4, "relu")
+        self.gate = layers.Dense(4, "sigmoid")
+
+    def call(self, x):
+        logits = self.head(self.gate(x) * self.hidden(x))
+        return keras.activations.get(self.end)(logits)
+
+    def get_config(self):
+        return {**super().get_config(), "end": self.end}
+
+
+def test_a_gate_that_was_made_last_is_no_end(recwarn):
+    net = Gated()
+    net(X)
+    model = UDA(net)
+    model.compile("sgd")
+    model.train_on_batch(views(X), Y)
+    assert not [w for w in recwarn.list if "logits" in str(w.message)]
+
+
+@pytest.mark.parametrize("end", ["sigmoid", "softmax"])
+def test_a_class_of_ones_own_that_outputs_probabilities(end):
+    net = Gated(end)
+    net(X)
+    assert "`model` must output logits" in refused(net)
+
+
 def test_what_is_not_finite_is_the_safeguards():
     first_batch.check({"model": make_net()}, X * np.nan, Y)
 
