@@ -214,7 +214,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
             TypeError: If there are other arguments, such as Keras's
                 `optimizer` or `loss`.
             ValueError: If an optimizer is missing, is the same as the other,
-                keeps an average or accumulates gradients.
+                keeps an average, accumulates gradients or has several rates.
         """
         refuse_unknown(unknown, "`teacher_optimizer` and `student_optimizer`")
         self.check_before_compile()
@@ -233,6 +233,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
                 "objects: each keeps the momenta of its own network. "
                 "Received: one object for both"
             )
+        requirements.check_trainable(self.student, "student")
         self.teacher_optimizer = requirements.check_optimizer(
             teacher_optimizer, self.teacher, "teacher_optimizer"
         )

@@ -76,6 +76,7 @@ class UDA(SemiSupervisedModel):
         name: str | None = None,
     ):
         requirements.check_network(model, "model")
+        requirements.check_precision(model, "model")
         super().__init__(
             model,
             "model",
@@ -121,11 +122,12 @@ class UDA(SemiSupervisedModel):
 
         Raises:
             TypeError: If there are other arguments, such as Keras's `loss`.
-            ValueError: If the optimizer is missing, keeps an average or
-                accumulates gradients.
+            ValueError: If the optimizer is missing, keeps an average,
+                accumulates gradients or has several rates.
         """
         refuse_unknown(unknown, "`optimizer`")
         self.check_before_compile()
+        requirements.check_trainable(self.model, "model")
         super().compile(
             optimizer=requirements.check_optimizer(
                 optimizer, self.model, "optimizer"

@@ -53,11 +53,7 @@ def check_network(network, argument: str, stacklevel: int = 4) -> int:
             "`net(x[:1])`, or start it with a `keras.Input`. Received: "
             f"{argument}={network.name!r}, which has no weights yet"
         )
-    if not network.trainable_variables:
-        raise ValueError(
-            f"`{argument}` must have trainable weights. Received: "
-            f"{argument}={network.name!r}, all of whose weights are frozen"
-        )
+    check_trainable(network, argument)
     _check_layers(network, argument)
     width = output_width(network, argument)
     warn_of_probabilities(network, argument, stacklevel)
@@ -94,6 +90,55 @@ def _check_layers(network, argument):
                 "hold the first one. Make the layer with the vocabulary that "
                 "it is to have",
                 f"{network.name!r} with {called}",
+            )
+
+
+def check_trainable(network: keras.Model, argument: str) -> None:
+    """Raises if nothing of a network is to be trained.
+
+    Args:
+        network: A built network.
+        argument: What the user calls it.
+
+    Raises:
+        ArgumentError: All of its weights are frozen.
+
+    Example:
+    >>> layers = [keras.Input((2,)), keras.layers.Dense(3)]
+    >>> check_trainable(keras.Sequential(layers), "student")
+    """
+    if not network.trainable_variables:
+        raise ArgumentError(
+            argument,
+            "have trainable weights",
+            f"{network.name!r}, all of whose weights are frozen",
+        )
+
+
+def check_precision(network: keras.Model, argument: str) -> None:
+    """Raises unless the weights to be trained can be averaged.
+
+    Args:
+        network: A built network.
+        argument: What the user calls it.
+
+    Raises:
+        ArgumentError: Some are kept in half precision.
+
+    Example:
+    >>> layers = [keras.Input((2,)), keras.layers.Dense(3)]
+    >>> check_precision(keras.Sequential(layers), "student")
+    """
+    for variable in network.trainable_variables:
+        if variable.dtype in ("float16", "bfloat16"):
+            raise ArgumentError(
+                argument,
+                "keep the weights that are trained in float32 or float64: a "
+                "moving average takes steps that are smaller than the last "
+                "digit of half precision, and would stand still. The dtype "
+                f"policy 'mixed_{variable.dtype}' computes in "
+                f"{variable.dtype} and keeps weights in float32",
+                f"{network.name!r} with {variable.path!r} of {variable.dtype}",
             )
 
 
@@ -312,6 +357,8 @@ def check_pair(teacher: keras.Model, student: keras.Model) -> None:
         check_network(teacher, "teacher", stacklevel=5),
         check_network(student, "student", stacklevel=5),
     )
+    check_precision(teacher, "teacher")
+    check_precision(student, "student")
     if teacher is student:
         raise ValueError(
             "`teacher` and `student` must be two models. Received: the same "

@@ -268,6 +268,17 @@ def test_other_weights_to_train_ask_for_another_compile():
     model.fit(VIEWS, Y, verbose=0)
 
 
+def test_a_network_that_was_frozen_since_is_named_by_compile():
+    model = MetaPseudoLabels(make_net(), make_net())
+    model.student.trainable = False
+    with pytest.raises(ArgumentError, match="`student` must have trainable"):
+        model.compile("sgd", "sgd")
+    model = UDA(make_net())
+    model.model.trainable = False
+    with pytest.raises(ArgumentError, match="`model` must have trainable"):
+        model.compile("sgd")
+
+
 def test_a_lookup_without_vocabulary_is_named_before_a_step():
     words = tf.constant([["red"], ["blue"]] * 6)
     lookup = keras.layers.StringLookup(name="colours")

@@ -9,6 +9,7 @@ import seeds
 import tensorflow as tf
 
 from mpl_keras import UDA, MetaPseudoLabels, schedules
+from mpl_keras.checks import ArgumentError
 from mpl_keras.feedback import (
     CosineFeedback,
     HypergradientFeedback,
@@ -577,6 +578,25 @@ def test_mixed_precision(policy, form):
     scaled = isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
     assert scaled == (policy == "mixed_float16")
     assert type(model.teacher_optimizer) is type(model.optimizer)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_weights_in_half_precision_are_refused(dtype):
+    # Their average would stand still.
+    half = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, dtype=dtype, name="half"),
+            keras.layers.Dense(3),
+        ]
+    )
+    said = f"float32 or float64.*'mixed_{dtype}'.*half/kernel'"
+    with pytest.raises(ArgumentError, match=f"`model` must keep.*{said}"):
+        UDA(half)
+    with pytest.raises(ArgumentError, match=f"`student` must keep.*{said}"):
+        MetaPseudoLabels(make_net(), half)
+    half.layers[0].trainable = False
+    UDA(half)  # what is not trained needs no average
 
 
 def test_a_changing_loss_scale_does_not_reach_the_feedback():
