@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 
 VIEWS = ("labeled", "weak", "strong")
@@ -66,6 +67,45 @@ def check_batch(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
     if "meta" in x and not isinstance(y, dict):
         check_labels(y, x["meta"], "meta", num_classes)
     _weight_shape(sample_weight, y)
+
+
+def check_class_weight(
+    class_weight: Any, y: Any, num_classes: int, whole: bool
+) -> None:
+    """Raises unless weights of classes fit the labels.
+
+    Args:
+        class_weight: A weight by the number of a class, or None.
+        y: Labels, or those of "labeled" and "meta".
+        num_classes: Number of classes.
+        whole: Whether no class may be left out.
+
+    Raises:
+        ArgumentError: They are of other classes, no weights, or for labels by
+            name, of which Keras could not tell which ones they are for.
+
+    Example:
+    >>> check_class_weight({0: 1.0, 1: 5.0}, np.array([0, 1]), 2, whole=True)
+    """
+    if class_weight is None:
+        return
+    if isinstance(y, dict):
+        raise ArgumentError(
+            "class_weight",
+            "be None for labels by name. Give a weight for each labeled "
+            "example: `sample_weight`, or batches of `(x, y, sample_weight)`",
+            f"weights of classes, for labels {sorted(y)}",
+        )
+    classes = set(range(num_classes))
+    fits = isinstance(class_weight, dict) and set(class_weight) <= classes
+    if not fits or (whole and set(class_weight) != classes):
+        raise ArgumentError(
+            "class_weight",
+            f"be a dict with a weight for each class, 0 to {num_classes - 1}",
+            repr(class_weight),
+        )
+    for weight in class_weight.values():
+        arguments.number("class_weight", weight, 0)
 
 
 def check_trained_on(x: Any) -> None:

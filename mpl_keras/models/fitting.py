@@ -144,16 +144,20 @@ class FittedModel(FollowingModel):
                 all of them again.
         """
         batches.check_trained_on(x)
+        self.examples_per_step = None
         if isinstance(x, tf.data.Dataset):
             kwargs["steps_per_epoch"] = _steps_per_epoch(x, kwargs)
             kwargs.setdefault("shuffle", False)  # as it is; Keras would warn
             data = keras.utils.unpack_x_y_sample_weight(x.element_spec)
             batches.check_batch(*data, self.num_classes)
+            self._check_class_weight(kwargs, data[1])
             self._check_classes(x)
             sizes = [_batch_size(data[0][view]) for view in VIEWS[:2]]
-            self.examples_per_step = None if None in sizes else sum(sizes)
+            if None not in sizes:
+                self.examples_per_step = sum(sizes)
         elif isinstance(x, dict):
             y = self._checked_labels(x, y, kwargs.get("sample_weight"))
+            self._check_class_weight(kwargs, y)
             self._prepare_metrics(y)
         if kwargs.get("validation_split"):
             raise ValueError(
@@ -278,6 +282,9 @@ class FittedModel(FollowingModel):
             check_first_batch: As of `fit`, before the first step.
         """
         y = self._checked_labels(x, y, sample_weight)
+        batches.check_class_weight(
+            class_weight, y, self.num_classes, whole=False
+        )
         self._prepare_metrics(y)
         first = self.train_function is None
         self.check_before_step()
@@ -365,6 +372,10 @@ class FittedModel(FollowingModel):
             name: arrays.labels(labels, self.num_classes, name)
             for name, labels in y.items()
         }
+
+    def _check_class_weight(self, kwargs, y):
+        weights = kwargs.get("class_weight")
+        batches.check_class_weight(weights, y, self.num_classes, whole=True)
 
     def _check_classes(self, dataset):
         """Raises if a dataset of ours has other classes than the networks."""

@@ -352,6 +352,41 @@ def test_class_weight_is_honoured(make):
     assert by_class != pytest.approx(supervised(), abs=1e-3)
 
 
+@pytest.mark.parametrize("way", ["dataset", "arrays", "train_on_batch"])
+@pytest.mark.parametrize(
+    ("weights", "named", "said"),
+    [
+        ({0: 1.0, 1: 2.0, 2: 1.0}, True, "None for labels by name.*'meta'"),
+        ({0: 1.0, 3: 2.0}, False, "a dict.* each class, 0 to 2.*3: 2.0"),
+        ({0: 1.0, 1: -2.0, 2: 1.0}, False, "a number >= 0.*=-2.0"),
+        ([1.0, 2.0, 1.0], False, r"a dict with.*\[1.0, 2.0, 1.0\]"),
+    ],
+    ids=["by name", "other classes", "negative", "list"],
+)
+def test_class_weight_that_does_not_fit(way, weights, named, said):
+    model = make_model(None)
+    x, y = make_batch()
+    if named:
+        x, y = {**x, "meta": x["labeled"]}, {"labeled": y, "meta": y}
+    with pytest.raises(ArgumentError, match=f"`class_weight` must be {said}"):
+        if way == "train_on_batch":
+            model.train_on_batch(x, y, class_weight=weights)
+        elif way == "arrays":
+            x["weak"] = x["strong"] = x["labeled"]
+            model.fit(x, y, class_weight=weights, verbose=0)
+        else:
+            data = tf.data.Dataset.from_tensors((x, y))
+            model.fit(data, class_weight=weights, verbose=0)
+
+
+def test_class_weight_of_every_class_is_wanted_by_fit():
+    model = make_model(None)
+    data = tf.data.Dataset.from_tensors(make_batch())
+    with pytest.raises(ArgumentError, match="a weight for each class, 0 to 2"):
+        model.fit(data, class_weight={0: 1.0, 1: 5.0}, verbose=0)
+    model.train_on_batch(*make_batch(), class_weight={1: 5.0})
+
+
 def test_label_forms_agree():
     views, y = make_batch()
     results = []
