@@ -64,6 +64,45 @@ def rate_variable(optimizer) -> keras.Variable | None:
     return rate if isinstance(rate, keras.Variable) else None
 
 
+def rate_of(optimizer) -> Any:
+    """What an optimizer has its learning rate from, as it is now.
+
+    Example:
+    >>> schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    >>> rate_of(keras.optimizers.SGD(schedule)) is schedule
+    True
+    """
+    return getattr(optimizer, "_learning_rate", None)
+
+
+def begin_at_weights(optimizer) -> None:
+    """Lets an optimizer that made no step begin at the weights as they are.
+
+    `ScheduleFreeAdamW` keeps a copy of them from when it was built, and goes
+    back to it in its first step.
+
+    Args:
+        optimizer: Any, that was built.
+
+    Example:
+    >>> weight = keras.Variable([1.0])
+    >>> free = keras.optimizers.ScheduleFreeAdamW(0.0)
+    >>> free.build([weight])
+    >>> weight.assign([5.0])
+    <...>
+    >>> begin_at_weights(free)
+    >>> free.apply([keras.ops.ones(1)], [weight])
+    >>> float(weight[0])
+    5.0
+    """
+    free = isinstance(optimizer, keras.optimizers.ScheduleFreeAdamW)
+    if free and not int(optimizer.iterations.numpy()):
+        for copy, weight in zip(
+            optimizer._momentums, optimizer._trainable_variables, strict=True
+        ):
+            copy.assign(weight)
+
+
 def layers_of(network: keras.Model) -> list[keras.layers.Layer]:
     """All layers of a network, those inside of others too.
 

@@ -35,6 +35,20 @@ learning_rate=-0.1
     def __init__(self):
         self._watched = {}  # argument and optimizer, by the rate's identity
         self._errors = {}
+        self._rates = []  # what optimizers have their rates from
+
+    def replaced(self, optimizers: Mapping[str, Any]) -> bool:
+        """Whether an optimizer got a schedule, or another, since asked last.
+
+        A step that was traced goes on with what it had then.
+
+        Args:
+            optimizers: By the names of their arguments.
+        """
+        inner = map(requirements.inner_optimizer, optimizers.values())
+        before, self._rates = self._rates, list(map(state.rate_of, inner))
+        pairs = zip(before, self._rates, strict=False)
+        return any(old is not new for old, new in pairs)
 
     def watch(self, optimizers: Mapping[str, Any]) -> None:
         """Listens to rates that are numbers; schedules are looked at ahead.

@@ -167,6 +167,7 @@ class FittedModel(FollowingModel):
             )
         if kwargs.get("validation_data") is not None:
             self._check_validation(kwargs, epochs)
+        self._forget_step_of_other_rates()
         self.check_networks()
         self._check_inputs(x)
         self.check_execution(x, kwargs.get("steps_per_epoch"))
@@ -286,6 +287,7 @@ class FittedModel(FollowingModel):
             class_weight, y, self.num_classes, whole=False
         )
         self._prepare_metrics(y)
+        self._forget_step_of_other_rates()
         first = self.train_function is None
         self.check_before_step()
         if first:
@@ -321,6 +323,11 @@ class FittedModel(FollowingModel):
         for argument, optimizer in optimizers.items():
             requirements.check_rates(optimizer, argument)
         self.assigned_rates.watch(optimizers)
+
+    def _forget_step_of_other_rates(self):
+        if self.assigned_rates.replaced(self.optimizers):
+            self.train_function = None
+            self.schedule_check.forget()
 
     def _optimizers_by_argument(self):
         return {

@@ -83,6 +83,10 @@ consistency_weight=PolynomialDecay, which is -0.2 at step 6
         self._fine = 0  # coming steps that were looked at
         self._error = None  # of the step after these
 
+    def forget(self) -> None:
+        """Looks again before the next step: there are other schedules."""
+        self._fine = 0
+
     def all_of(self, steps: int) -> None:
         """Looks at the steps of a training, the first thousands of them.
 

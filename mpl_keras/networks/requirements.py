@@ -167,6 +167,8 @@ def _was_replaced(layer):
 def check_compiled(network: keras.Model, optimizer, argument: str) -> None:
     """Raises unless a network can be trained by its optimizer now.
 
+    An optimizer that made no step begins at the weights of now.
+
     Args:
         network: A network.
         optimizer: Its optimizer, or None before `compile`.
@@ -198,6 +200,7 @@ def check_compiled(network: keras.Model, optimizer, argument: str) -> None:
             f"{network.name!r} with {len(network.trainable_variables)} "
             f"trainable weights, compiled with {len(known)}",
         )
+    state.begin_at_weights(inner)
 
 
 def output_width(network: keras.Model, argument: str = "network") -> int:
@@ -439,6 +442,13 @@ def check_optimizer(optimizer, network: keras.Model, argument: str):
         )
     optimizer = known
     inner = inner_optimizer(optimizer)
+    if isinstance(inner, keras.optimizers.MultiOptimizer):
+        raise ArgumentError(
+            argument,
+            "be one optimizer, with one learning rate: feedback, schedules and "
+            "callbacks ask for it",
+            type(inner).__name__,
+        )
     check_rates(optimizer, argument)
     if inner.use_ema:
         raise ValueError(

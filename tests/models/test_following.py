@@ -89,6 +89,18 @@ def test_a_step_after_loading_averages_the_loaded_weights(other):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.parametrize("way", ["fit", "train_on_batch"])
+def test_an_optimizer_that_copies_weights_begins_at_the_loaded_ones(other, way):
+    model = UDA(make_net(), consistency=None)
+    model.compile(keras.optimizers.ScheduleFreeAdamW(1e-6), run_eagerly=True)
+    model.model.load_weights(other[1])
+    train = getattr(model, way)
+    train(VIEWS, Y, **({"verbose": 0} if way == "fit" else {}))
+    given, loaded = model.model.get_weights(), other[0].get_weights()
+    for left, right in zip(given, loaded, strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-5)
+
+
 def test_a_loaded_model_keeps_its_average_and_follows(other, tmp_path):
     model = make_model()
     model.train_on_batch(VIEWS, Y)

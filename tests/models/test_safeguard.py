@@ -327,6 +327,34 @@ def test_a_rate_that_is_assigned_between_steps():
     model.train_on_batch(data, Y)
 
 
+@pytest.mark.parametrize("way", ["fit", "train_on_batch"])
+def test_a_schedule_in_place_of_a_rate_reaches_a_step_that_was_traced(way):
+    model = UDA(make_net(), consistency=None)
+    model.compile(keras.optimizers.SGD(0.0))
+    views = {"labeled": X, "weak": X, "strong": X}
+
+    def moved():
+        before = model.model.get_weights()
+        if way == "fit":
+            model.fit(views, Y, batch_size=len(X), verbose=0)
+        else:
+            model.train_on_batch(views, Y)
+        after = model.model.get_weights()
+        return max(
+            np.abs(a - b).max() for a, b in zip(after, before, strict=True)
+        )
+
+    assert moved() == 0
+    kind = keras.optimizers.schedules.PiecewiseConstantDecay
+    model.optimizer.learning_rate = kind([100], [0.1, 0.0])
+    assert moved() > 0
+    model.optimizer.learning_rate = kind([100], [0.0, 0.0])
+    assert moved() == 0
+    model.optimizer.learning_rate = Line(-1.0)
+    with pytest.raises(ArgumentError, match="`optimizer` must have a learning"):
+        moved()
+
+
 # Schedules that turn within a training.
 
 

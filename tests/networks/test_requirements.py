@@ -280,6 +280,20 @@ def test_optimizers_that_would_spoil_it(kwargs, message, wrap):
 
 
 @pytest.mark.parametrize("wrap", [False, True])
+def test_an_optimizer_of_several_rates(wrap):
+    parts = keras.optimizers.OptimizerMap(
+        keras.optimizers.SGD(0.1), {".*bias": keras.optimizers.Adam(0.01)}
+    )
+    optimizer = keras.optimizers.MultiOptimizer(parts)
+    if wrap:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    with pytest.raises(
+        ValueError, match="`optimizer` must be one optimizer.*MultiOptimizer"
+    ):
+        requirements.check_optimizer(optimizer, make_net(), "optimizer")
+
+
+@pytest.mark.parametrize("wrap", [False, True])
 def test_an_optimizer_of_another_network(wrap):
     optimizer = keras.optimizers.SGD(0.1)
     requirements.check_optimizer(optimizer, make_net(), "optimizer")
