@@ -75,21 +75,6 @@ that can be written to. Received: output_dir=/dev/null/new, and /dev/null cannot
     return path
 
 
-def prepare_folder(
-    path: Any,
-    overwrite: bool = False,
-    argument: str = "path",
-    permission: str = "overwrite",
-) -> str:
-    """Makes a folder for results, or raises as `check_folder` does.
-
-    Nothing in a folder that is in use is deleted, either way.
-    """
-    path = check_folder(path, overwrite, argument, permission)
-    os.makedirs(path, exist_ok=True)
-    return path
-
-
 def write_whole(filepath, write: Callable[[str], None]) -> None:
     """Writes a file or folder so that it is there whole, or as it was.
 
