@@ -75,27 +75,16 @@ that can be written to. Received: output_dir=/dev/null/new, and /dev/null cannot
     return path
 
 
-def prepare_folder(
-    path: Any,
-    overwrite: bool = False,
-    argument: str = "path",
-    permission: str = "overwrite",
-) -> str:
-    """Makes a folder for results, or raises as `check_folder` does.
-
-    Nothing in a folder that is in use is deleted, either way.
-    """
-    path = check_folder(path, overwrite, argument, permission)
-    os.makedirs(path, exist_ok=True)
-    return path
-
-
 def write_whole(filepath, write: Callable[[str], None]) -> None:
     """Writes a file or folder so that it is there whole, or as it was.
 
     Args:
-        filepath: Where it is to be. What is there is replaced at the end.
+        filepath: Where it is to be. What is there is replaced at the end, but
+            a folder by a folder alone.
         write: Writes it to the path that it gets.
+
+    Raises:
+        FileInTheWayError: A folder is where a file is to be.
 
     Example:
     >>> folder = tempfile.mkdtemp()
@@ -110,6 +99,8 @@ def write_whole(filepath, write: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix=f".{name}.") as half:
         target = os.path.join(half, name)
         write(target)
+        if not os.path.isdir(target):
+            _check_replaceable(filepath, None, "filepath")
         if os.path.isdir(filepath) or os.path.isdir(target):
             # A folder cannot be replaced at once: what was is set aside.
             if os.path.lexists(filepath):
@@ -118,10 +109,16 @@ def write_whole(filepath, write: Callable[[str], None]) -> None:
 
 
 def text_writer(text: str) -> Callable[[str], None]:
-    """What writes a text to a path, for `write_whole`."""
+    """What writes a text to a path, for `write_whole`.
+
+    Bytes that are no UTF-8, as in names of folders, become what JSON reads as
+    they were.
+    """
 
     def write(path):
-        with open(path, "w", encoding="utf-8") as file:
+        with open(
+            path, "w", encoding="utf-8", errors="backslashreplace"
+        ) as file:
             file.write(text)
 
     return write
@@ -148,14 +145,21 @@ def json_writer(value) -> Callable[[str], None]:
 
 
 def check_free(
-    filepath: Any, overwrite: bool = False, argument: str = "filepath"
+    filepath: Any,
+    overwrite: bool = False,
+    argument: str = "filepath",
+    folder_with: str | None = None,
 ) -> None:
     """Raises `FileInTheWayError` if there is something that is to stay.
+
+    A folder full of other things is never replaced, whatever may be.
 
     Args:
         filepath: A file or folder.
         overwrite: Whether it may be replaced.
         argument: What to call the path in the error.
+        folder_with: Where a folder is written, a file by which one that may be
+            replaced is known, such as "saved_model.pb"; None for a file.
 
     Example:
     >>> check_free("/", argument="output")
@@ -172,6 +176,25 @@ unless `overwrite` is set. Received: output=/, overwrite=False
             filepath,
             others={"overwrite": str(overwrite)},
         )
+    _check_replaceable(filepath, folder_with, argument)
+
+
+def _check_replaceable(filepath, folder_with, argument):
+    """Raises for a folder of which nobody has said that it may be deleted."""
+    if not os.path.isdir(filepath):
+        return
+    if folder_with is None:
+        must, note = "be a file", ", which is a folder"
+    elif os.listdir(filepath) and not os.path.exists(
+        os.path.join(filepath, folder_with)
+    ):
+        must = "be a new or empty folder, or one to replace"
+        note = f", which holds other things, and no {folder_with}"
+    else:
+        return
+    raise FileInTheWayError(
+        argument, must, filepath, note=f"{note}: it is not deleted"
+    )
 
 
 def _occupied(path):

@@ -17,8 +17,8 @@ Searches settings on validation images, with KerasTuner.
 
 A share of the training images is set aside to choose on. The test images choose
 nothing: only the network of the best settings is measured on them, and it is
-exported. Started again with --resume, the search goes on after the last
-finished trial.
+exported. Started again with --resume and the same flags, the search goes on
+after the last finished trial; --trials may grow.
 
 Choose on few validation labels where you train with few: a search on many more
 labels finds settings that you could not have found with your own.""",
@@ -74,13 +74,14 @@ def tune() -> None:
         say(f"note: {note}")
     for note in few_measured(data):
         say(f"note: {note}")
-    result = runs.tune(
-        data,
-        recipe,
-        flags.output_dir,
-        trials=flags.trials,
-        seed=flags.seed,
-        resume=flags.resume,
-    )
+    with arguments.passing({"folder": "output_dir"}):
+        result = runs.tune(
+            data,
+            recipe,
+            flags.output_dir,
+            trials=flags.trials,
+            seed=flags.seed,
+            resume=flags.resume,
+        )
     print(json.dumps(result, indent=1))
     print(f"wrote best.json and student/ to {flags.output_dir}")

@@ -285,9 +285,10 @@ class _Cells:
         # Of one block, where a frame of texts looks at column after column.
         gone = type(frame)(self.others, dtype=object).isna().to_numpy(bool)
         self.gone = np.zeros(part.shape, bool)
-        self.gone[:, self.plain] = np.isnan(self.numbers) | signs.are(
-            self.numbers, missing
-        )
+        told = signs.are(self.numbers, missing)
+        # A 0 that says that a number is missing says nothing of false.
+        told &= np.array([self.kinds[i] == "numbers" for i in self.plain], bool)
+        self.gone[:, self.plain] = np.isnan(self.numbers) | told
         said = signs.are(self.others, missing)
         self.gone[:, self.rest] = gone | said
         self.place = {i: place for place, i in enumerate(self.rest.tolist())}

@@ -17,6 +17,7 @@ import tensorflow as tf
 from mpl_keras.checks import names as naming
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.checks.names import printable
+from mpl_keras.datasets import signs
 from mpl_keras.images import reading
 
 # What systems leave behind in folders, beside names that begin with a dot.
@@ -182,6 +183,65 @@ def _read_labels(path, labels):
     """Class and part by real path, and the classes, sorted."""
     if not os.path.isfile(labels):
         raise MissingFileError("labels", "be a CSV file", labels)
+    try:
+        rows = _rows_by_file(path, labels)
+    except UnicodeDecodeError as error:
+        note = f", which is no UTF-8 ({error.reason})"
+        raise _no_labels(labels, note) from error
+    except csv.Error as error:
+        raise _no_labels(labels, f", with {error}") from error
+    counts = collections.Counter(name for name, _ in rows.values() if name)
+    classes = sorted(counts)
+    if len(classes) < 2:
+        raise ArgumentError(
+            "labels",
+            "name at least two classes",
+            labels,
+            note=f", with {naming.quoted(classes)}",
+        )
+    twins = _twins(classes)
+    if twins:
+        raise ArgumentError(
+            "labels",
+            "name classes that differ in more than the form of Unicode",
+            labels,
+            note=f", with {naming.quoted(twins)}",
+        )
+    _warn_of_classes(counts)
+    return rows, classes
+
+
+def _no_labels(labels, note):
+    return ArgumentError(
+        "labels",
+        "be a CSV file, UTF-8, with commas between its columns",
+        labels,
+        note=note,
+    )
+
+
+def _warn_of_classes(counts):
+    """Says which classes of a table may be none, or one and the same."""
+    odd = signs.doubtful_classes(counts)
+    if odd:
+        shown = ", ".join(f"{name!r} {counts[name]:,} times" for name in odd)
+        warnings.warn(
+            f"`labels` holds {shown}, which is taken for a class. If it says "
+            "that the class is not known, leave the cell empty.",
+            stacklevel=5,
+        )
+    alike = signs.alike_classes(counts)
+    if alike:
+        warnings.warn(
+            f"`labels` holds {naming.quoted(alike[:_SHOWN])}, which differ in "
+            "case, blanks and the form of letters alone, and are taken for "
+            "several classes.",
+            stacklevel=5,
+        )
+
+
+def _rows_by_file(path, labels):
+    """Class and part by real path."""
     rows = {}
     with open(labels, encoding="utf-8-sig", newline="") as file:
         table = csv.DictReader(file, restval="")
@@ -205,15 +265,7 @@ def _read_labels(path, labels):
                 must = f"say in `part` nothing, or one of {', '.join(PARTS)}; "
                 must += "those but `unlabeled` with a class"
                 _raise_row(labels, table, must, row)
-    classes = sorted({name for name, _ in rows.values() if name})
-    if len(classes) < 2:
-        raise ArgumentError(
-            "labels",
-            "name at least two classes",
-            labels,
-            note=f", with {naming.quoted(classes)}",
-        )
-    return rows, classes
+    return rows
 
 
 def _raise_row(labels, table, must, row):
@@ -293,11 +345,7 @@ def _forms(names):
 
 def _check_apart(classes, path):
     """Raises for two classes whose names nobody could tell apart."""
-    twins = [
-        name
-        for name in classes
-        if _forms([name]) & _forms(set(classes) - {name})
-    ]
+    twins = _twins(classes)
     if twins:
         raise ArgumentError(
             "path",
@@ -305,6 +353,14 @@ def _check_apart(classes, path):
             "more than the form of Unicode",
             note=naming.quoted(twins),
         )
+
+
+def _twins(classes):
+    """Those of which another one is the same in another form of Unicode."""
+    counts = collections.Counter(
+        unicodedata.normalize("NFC", name) for name in classes
+    )
+    return [n for n in classes if counts[unicodedata.normalize("NFC", n)] > 1]
 
 
 def _is_litter(name):

@@ -4,7 +4,7 @@ import os
 import re
 from typing import Any, Literal
 
-from mpl_keras.checks import names
+from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.datasets.folders import from_folder
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
@@ -13,7 +13,7 @@ from mpl_keras.datasets.toys import digits
 
 
 def images(
-    name: str,
+    name: str | os.PathLike[str],
     *,
     unreadable: Literal["error", "leave_out"] = "error",
     data_dir: Any = None,
@@ -49,6 +49,7 @@ def images(
     >>> images("digits", seed=3).labeled[0].dtype
     dtype('uint8')
     """
+    name = arguments.path("name", name)
     common = {"num_labeled": num_labeled, **options}
     limit = {} if max_pixels is None else {"max_pixels": max_pixels}
     if os.path.isdir(name):

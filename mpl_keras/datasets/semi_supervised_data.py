@@ -210,6 +210,12 @@ def _apart(x, y, x_unlabeled, unlabeled_labels):
         )
     if known.all():
         return x, y, x_unlabeled
+    if not known.any():
+        raise ArgumentError(
+            "y_labeled",
+            "hold a label of at least one example of each class",
+            f"{len(known)} labels, all missing (-1, NaN or None)",
+        )
     if unlabeled_labels is not None:
         raise ArgumentError(
             "unlabeled_labels",

@@ -16,6 +16,7 @@ import numpy as np
 
 from mpl_keras.checks import names
 from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.datasets import labels
 
 _SIGNS = {
     *("", "?", "??", "???", "-", "--", "---", ".", "..", "*", "_", "n/a", "na"),
@@ -41,6 +42,9 @@ _NUMBER = re.compile(
 def check_signs(missing: Any) -> tuple | None:
     """The signs as a tuple, or None where nothing was said.
 
+    They are numbers and texts of Python, as files can hold them; what is
+    missing anyway, None, NaN and NA, is left out.
+
     Raises:
         ArgumentError: It is not a list of values.
     """
@@ -50,7 +54,7 @@ def check_signs(missing: Any) -> tuple | None:
         raise ArgumentError(
             "missing", 'be a list of signs, such as ("?",)', repr(missing)
         )
-    missing = tuple(missing)
+    missing = tuple(s for s in labels.with_gaps(missing) if s is not None)
     if not all(isinstance(sign, Hashable) for sign in missing):
         raise ArgumentError("missing", "hold texts or numbers", repr(missing))
     return missing

@@ -141,7 +141,9 @@ def from_dataframe(
         test=measured("test", test),
         validation=measured("validation", validation),
         num_classes=len(classes),
-        class_names=class_names or tuple(str(c) for c in classes),
+        class_names=tuple(str(c) for c in classes)
+        if class_names is None
+        else class_names,
     )
     views = views or _views(x[rows.training], encoder)
     some = np.linspace(0, len(rows.training) - 1, _EXAMPLES).astype(int)

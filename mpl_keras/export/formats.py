@@ -40,6 +40,16 @@ def suffix(format: str) -> str:
     return _FORMATS[format][0]
 
 
+def folder_mark(format: str) -> str | None:
+    """The file by which a folder of a format is known; None for a file.
+
+    Example:
+    >>> folder_mark("tf_saved_model"), folder_mark("onnx")
+    ('saved_model.pb', None)
+    """
+    return None if suffix(format) else "saved_model.pb"
+
+
 def check_format(format: str, filepath: Any) -> None:
     """Raises for an unknown format, another suffix, or a missing package.
 

@@ -39,6 +39,8 @@ class Classifier:
     ('a', 'b')
     """
 
+    _one_size = True  # whether images must have that of the canvas
+
     def __init__(self, metadata: dict[str, Any]):
         self.class_names = tuple(metadata["class_names"])
         self.preprocessing = ImagePreprocessing.from_config(
@@ -53,8 +55,41 @@ class Classifier:
 
         Returns:
             Probabilities, float32, [N, number of classes].
+
+        Raises:
+            ArgumentError: They are no bytes, or of another form.
         """
-        return np.asarray(self._run(self._crop(np.asarray(images))))
+        images = np.asarray(images)
+        self._check(images)
+        return np.asarray(self._run(self._crop(images)))
+
+    def _check(self, images):
+        """Raises for what would be an error of TensorFlow, or other colours."""
+        preprocessing = self.preprocessing
+        size = preprocessing.canvas_size
+        wanted = (*(size if self._one_size else (None, None)),)
+        wanted = (*wanted, preprocessing.channels)
+        fits = images.ndim == 4 and all(
+            want in (None, came)
+            for want, came in zip(wanted, images.shape[1:], strict=True)
+        )
+        if images.dtype == np.uint8 and fits:
+            return
+        hint = ""
+        if images.dtype != np.uint8:
+            hint = ". Of floats from 0 to 1 `(255 * x).round().astype('uint8')`"
+            hint += " makes bytes, of numbers from 0 to 255 `x.astype('uint8')`"
+        elif images.ndim == 3:
+            hint = ". Of one image `x[None]` makes a batch"
+            if preprocessing.channels == 1 and images.shape[-1] != 1:
+                hint = ". Grey images have an axis of channels: `x[..., None]`"
+        shape = ", ".join("any" if n is None else str(n) for n in wanted)
+        raise ArgumentError(
+            "images",
+            f"be uint8, from 0 to 255, of shape [N, {shape}]",
+            f"{images.dtype} of shape {list(images.shape)}",
+            note=hint,
+        )
 
     def _crop(self, images):
         return self.preprocessing.crop(images)
@@ -65,6 +100,8 @@ class Classifier:
 
 class _SavedModel(Classifier):
     """Preprocessing is in it, and needs no second one."""
+
+    _one_size = False
 
     def __init__(self, model, metadata):
         super().__init__(metadata)

@@ -59,10 +59,23 @@ class TableClassifier:
             ArgumentError: A column is missing, or a value is none that the
                 table of the training could hold.
         """
-        self.check_columns(rows.keys(), "rows")
-        named = {str(name): name for name in rows.keys()}
-        cells = [list(rows[named[name]]) for name in self.columns]
-        cells = list(zip(*cells, strict=True))
+        if not isinstance(rows, Mapping) and not hasattr(rows, "columns"):
+            raise _no_rows(
+                f"a {type(rows).__name__}; of one row "
+                "`pandas.DataFrame([row])` makes a frame"
+            )
+        found = rows if isinstance(rows, Mapping) else rows.columns
+        named = {str(name): name for name in found}
+        self.check_columns(named, "rows")
+        cells = {name: rows[named[name]] for name in self.columns}
+        for name, values in cells.items():
+            if isinstance(values, (str, bytes)) or not np.iterable(values):
+                raise _no_rows(f"{values!r} in column {name!r}")
+        cells = {name: list(values) for name, values in cells.items()}
+        sizes = {name: len(values) for name, values in cells.items()}
+        if len(set(sizes.values())) > 1:
+            raise _no_rows(f"columns of different lengths, {sizes}")
+        cells = list(zip(*cells.values(), strict=True))
         values, errors = self.parse(cells)
         for row, problem in errors.items():
             raise ArgumentError(
@@ -166,7 +179,9 @@ class _Column:
                 return False
             cell = signs.as_number(cell)
             return cell is not None and cell in self._missing
-        plain = not isinstance(cell, (bool, np.bool_))
+        plain = self._kind != "booleans" and not isinstance(
+            cell, (bool, np.bool_)
+        )
         return cell != cell or (plain and cell in self._missing)
 
     def _of_numbers(self, cell):
@@ -203,6 +218,15 @@ class _Column:
                 f"{listed}{more}{near}"
             )
         return known
+
+
+def _no_rows(received):
+    return ArgumentError(
+        "rows",
+        "be a data frame, or a mapping from names of columns to lists of "
+        "values, one for each row",
+        received,
+    )
 
 
 def _shown(cell):

@@ -147,9 +147,10 @@ class _Features:
     def _complete(self, values):
         """Numbers without gaps; raises where one is missing or infinite."""
         gone = tf.math.is_nan(values)
+        yes = [c["kind"] == "booleans" for c in self._numbers]
         for sign in self._missing:
             if isinstance(sign, (int, float)):
-                gone |= values == float(sign)
+                gone |= (values == float(sign)) & ~tf.constant(yes)
         fills = [c.get("fill", np.nan) for c in self._numbers]
         values = tf.where(gone, tf.constant(fills, tf.float64), values)
         missing = tf.math.is_nan(values)
@@ -162,7 +163,6 @@ class _Features:
                 "must hold finite numbers in float32's range",
             ),
         ]
-        yes = [c["kind"] == "booleans" for c in self._numbers]
         odd = (values != 0) & (values != 1) & tf.constant(yes)
         checks.append(_check(odd & ~missing, names, "must hold 0 or 1"))
         with tf.control_dependencies(checks):

@@ -168,6 +168,9 @@ TensorFlow Serving |
     >>> write_classifier(net, path, data, format="keras").agreement
     1.0
     """
+    filepath = arguments.path("filepath", filepath)
+    # The card of "student/" is "student.md", as that of "student".
+    filepath = filepath.rstrip(os.sep) or os.sep
     known = {"format": format}
     if isinstance(model, SemiSupervisedModel):
         arguments.choice("network", network, ("averaged", *model.trained))
@@ -186,14 +189,14 @@ TensorFlow Serving |
     if isinstance(data, TableData):
         known["use"] = _TABLE_USE
         files.write_whole(
-            f"{os.fspath(filepath)}.json",
+            f"{filepath}.json",
             files.json_writer(_metadata(data)),
         )
     if isinstance(data, TextData):
         known["use"] = _TEXT_USES[format]
     facts = known | {"check": checked[0]} | dict(facts or {})
     files.write_whole(
-        f"{os.fspath(filepath)}.md",
+        f"{filepath}.md",
         files.text_writer(model_card.text(model, data, facts)),
     )
     return checked[0]
@@ -274,7 +277,8 @@ def check_classifier(
         overwrite: The same.
     """
     formats.check_format(format, filepath)
-    files.check_free(filepath, overwrite)
+    mark = formats.folder_mark(format)
+    files.check_free(filepath, overwrite, folder_with=mark)
     if isinstance(data, TableData):
         _check_table(network, data, format)
         return

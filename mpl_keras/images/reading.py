@@ -25,6 +25,8 @@ _GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L")
 # length.
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _ALONE = {0x01, *range(0xD0, 0xD9)}
+# What phones write; Pillow alone takes it for no image.
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 _one_large = threading.Lock()
 
 
@@ -73,12 +75,14 @@ def inspect(contents: bytes, max_pixels: int = MAX_PIXELS) -> Header:
     except _pillow().Image.DecompressionBombError as error:
         raise ValueError(f"has too many pixels: {error}") from error
     except Exception as error:
+        if contents[4:8] == b"ftyp" and contents[8:12] in _HEIC:
+            raise ValueError(_not_one_of("HEIC")) from error
         raise ValueError("is not an image, or is damaged") from error
     check_pixels(size, max_pixels)
     # Phones write several JPEGs into one file, the picture first.
     form = "JPEG" if image.format == "MPO" else image.format
     if form not in FORMATS:
-        raise ValueError(f"is {form}, not one of {', '.join(FORMATS)}")
+        raise ValueError(_not_one_of(form))
     remarks = []
     if frames > 1 and form in ("GIF", "WEBP"):
         remarks.append("animated: the first frame is used")
@@ -104,6 +108,10 @@ def inspect(contents: bytes, max_pixels: int = MAX_PIXELS) -> Header:
         except Exception as error:
             raise ValueError("is damaged or truncated") from error
     return Header(size, image.mode in _GREY, special, "; ".join(remarks))
+
+
+def _not_one_of(form):
+    return f"is {form}, not one of {', '.join(FORMATS)}"
 
 
 def stated_size(contents: bytes) -> tuple[int, int] | None:

@@ -166,7 +166,8 @@ class SemiSupervisedModel(FittedModel):
             FileExistsError: If there is something at `filepath`, and it is not
                 to be overwritten.
         """
-        files.check_free(filepath, overwrite)
+        mark = "saved_model.pb" if format == "tf_saved_model" else None
+        files.check_free(filepath, overwrite, folder_with=mark)
         self.follow_changes()
         network = averaging.as_evaluated(self.averaged)
         files.write_whole(

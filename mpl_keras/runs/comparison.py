@@ -100,6 +100,7 @@ class Comparison:
         self.output_dir = files.check_folder(
             output_dir, resume, "output_dir", "resume"
         )
+        settings.check_outside(self.output_dir)
         earlier = _read_settings(self.output_dir)
         if methods is None:
             methods = earlier.get("methods", DEFAULT_METHODS)

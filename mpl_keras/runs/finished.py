@@ -10,7 +10,7 @@ import keras
 from mpl_keras import datasets, export, files
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
-from mpl_keras.export.formats import check_format, suffix
+from mpl_keras.export.formats import check_format, folder_mark, suffix
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
 
@@ -139,7 +139,7 @@ finished run of `mpl-keras train`. Received: run=nowhere, without settings.json
         stem, _ = self.find_network(network)
         for format, path in _paths(folder, formats, stem).items():
             check_format(format, path)
-            files.check_free(path, overwrite, "folder")
+            files.check_free(path, overwrite, "folder", folder_mark(format))
 
     def export(
         self,
@@ -259,18 +259,32 @@ def find_classifier(model: Any) -> str:
     endings = tuple(filter(None, map(suffix, export.FORMATS)))
     there = [n for n in sorted(os.listdir(model)) if n.endswith(endings)]
     there = ", ".join(there) or "none of these"
-    if os.path.exists(
-        os.path.join(model, settings_module.FILE)
-    ) and not os.path.exists(os.path.join(model, results.FILE)):
-        there = (
-            "a training that is not finished: `mpl-keras train --resume "
-            f"--output_dir={model}` goes on with it"
-        )
+    there = _unfinished(model) or there
     raise ArgumentError(
         "model",
         "be a SavedModel, a file, or the folder of a finished run",
         model,
         note=f", which holds {there}",
+    )
+
+
+def _unfinished(folder):
+    """How what is not finished in a folder goes on, or nothing."""
+    known = os.path.join(folder, settings_module.FILE)
+    done = os.path.join(folder, results.FILE)
+    if not os.path.exists(known) or os.path.exists(done):
+        return ""
+    with open(known, encoding="utf-8") as file:
+        settings = json.load(file)
+    what, command = "a training", "train"
+    if "methods" in settings:
+        what, command = "a comparison", "compare"
+    if "searched" in settings:
+        what, command = "a search", "tune"
+    flags = ", with the flags that it began with," * (command == "tune")
+    return (
+        f"{what} that is not finished: `mpl-keras {command} --resume "
+        f"--output_dir={folder}`{flags} goes on with it"
     )
 
 
@@ -285,6 +299,8 @@ def _saved_model(folder):
 
 def _paths(folder, formats, stem):
     """Where each format is written."""
+    if not formats:
+        raise ArgumentError("formats", "name at least one format", "")
     paths = {}
     for format in dict.fromkeys(formats):
         if format not in export.FORMATS:

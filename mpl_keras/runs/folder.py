@@ -17,9 +17,9 @@ from mpl_keras.checks.arguments import FileInTheWayError, NotWritableError
 
 _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
-# What is written in the folder of a run or of a comparison.
+# What is written in the folder of a run, of a comparison or of a search.
 _WRITTEN = (
-    r"(settings|results)\.json|(metrics|results|label_next)\.csv|table\.md"
+    r"(settings|results|best)\.json|(metrics|results|label_next)\.csv|table\.md"
     r"|(report|comparison)\.html|(curves|confusion_matrix|accuracies)\.png"
     r"|(student|teacher|network|finetuned)(_as_trained)?(\.keras|\.md)?"
 )

@@ -6,9 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 from mpl_keras import recipes
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.datasets import folder_files
 from mpl_keras.distribute import STRATEGIES
 from mpl_keras.distribute.strategy import Strategy
 from mpl_keras.recipes.building import Method
@@ -110,6 +113,9 @@ class Settings:
 
     def __post_init__(self):
         """Raises for what can be seen before any file is read."""
+        for field in dataclasses.fields(self):
+            plain = _plain(getattr(self, field.name))
+            object.__setattr__(self, field.name, plain)
         arguments.choice("method", self.method, tuple(recipes.METHODS))
         if self.baseline and self.method == "supervised":
             raise ArgumentError(
@@ -191,9 +197,7 @@ class Settings:
             What JSON can hold. "num_labeled", "num_classes" and "image_size"
             are those of the data.
         """
-        known = dataclasses.asdict(recipe)
-        for name in ("source", "departures", "published"):
-            del known[name]
+        known = recipe_fields(recipe)
         for name, default in _LATER.items():
             if known[name] == default:
                 del known[name]
@@ -216,9 +220,64 @@ class Settings:
             }
         )
 
+    def check_outside(self, output_dir: str) -> None:
+        """Raises where results would lie among the pictures of a folder.
+
+        They would be read as pictures by whoever reads the folder again: a
+        training that goes on, or an export.
+
+        Args:
+            output_dir: The folder of results.
+        """
+        name = self.data_name()
+        if not os.path.isdir(name):
+            return
+        places = [name]
+        if self.labels is None:
+            places = [os.path.join(name, part) for part in folder_files.PARTS]
+        for place in map(os.path.realpath, places):
+            inside = os.path.relpath(os.path.realpath(output_dir), place)
+            names = [] if inside == os.curdir else inside.split(os.sep)
+            # Hidden folders are passed over.
+            if not any(part.startswith(".") for part in names):
+                raise ArgumentError(
+                    "output_dir",
+                    "be outside of the folder of pictures, or hidden, as .run "
+                    "is: all files in it are taken for pictures",
+                    output_dir,
+                    note=f", in {place}",
+                )
+
     def request(self) -> dict[str, Any]:
         """The settings themselves, as JSON holds them; see `load`."""
         return dataclasses.asdict(self)
+
+
+def recipe_fields(recipe: recipes.Recipe) -> dict[str, Any]:
+    """What a recipe says of a training, without where it is from.
+
+    Args:
+        recipe: What is trained by.
+
+    Example:
+    >>> recipe_fields(recipes.get("digits"))["steps"]
+    1500
+    """
+    known = dataclasses.asdict(recipe)
+    for name in ("source", "departures", "published"):
+        del known[name]
+    return known
+
+
+def _plain(value):
+    """A value as JSON has it: no number of numpy's, and no path."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value))
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def load(folder: Any) -> Settings:

@@ -152,6 +152,7 @@ class Training:
             files.check_folder(
                 self.output_dir, self.resume, "output_dir", "resume"
             )
+            settings.check_outside(self.output_dir)
             self._check_report()
         self.data, self.recipe = load_data(
             settings, self.say, self._chief and not self.quiet

@@ -1,12 +1,14 @@
 """A search of settings on validation examples, with KerasTuner."""
 
-import os
 from typing import Any
 
 from mpl_keras import callbacks, datasets, export, files, pipeline, recipes
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
+from mpl_keras.datasets import sources
 from mpl_keras.models import SemiSupervisedModel
+from mpl_keras.runs.folder import RunFolder
+from mpl_keras.runs.settings import recipe_fields
 
 
 def tune(
@@ -23,7 +25,8 @@ def tune(
     `feedback_weight`, `consistency_weight` and `temperature` are searched. The
     test examples choose nothing: only the network of the best settings is
     measured on them. `folder` gets the trials; best.json, which is what this
-    returns; and the classifier `student`.
+    returns; the classifier `student`; and settings.json, by which a search that
+    goes on is known.
 
     Args:
         data: Images with validation examples.
@@ -40,7 +43,9 @@ def tune(
 
     Raises:
         ImportError: KerasTuner is not installed.
-        FileInTheWayError: The folder holds something, and `resume` is False.
+        FileInTheWayError: The folder holds something, and `resume` is False;
+            or the search of another recipe, seed or other data.
+        FolderInUseError: Another search runs there.
         ArgumentError: There are no validation examples.
 
     Example:
@@ -55,9 +60,32 @@ classes=10)
     arguments.integer("trials", trials, 1)
     if data.validation is None:
         raise ArgumentError("data", "hold validation examples", repr(data))
-    folder = files.prepare_folder(folder, resume, "folder", "resume")
+    run = RunFolder(folder, _settings(data, recipe, seed), resume, "folder")
+    run.begin()
+    try:
+        return _search(data, recipe, run, trials, seed)
+    finally:
+        run.end()
+
+
+def _settings(data, recipe, seed):
+    """All that trials must have in common, to be compared with each other."""
+    sets = {"labeled": data.labeled[0], "unlabeled": data.unlabeled}
+    known = {f"{name}_images": len(x) for name, x in sets.items()}
+    return {
+        **recipe_fields(recipe),
+        "searched": ["feedback_weight", "consistency_weight", "temperature"],
+        "seed": seed,
+        "class_names": data.class_names,
+        **known,
+        "checksum of the labeled images": sources.checksum(sets["labeled"]),
+    }
+
+
+def _search(data, recipe, run, trials, seed):
+    """The search itself, in a folder of its own."""
     trial = _Trial(data, recipe, seed)
-    tuner = _tuner(trial, folder, trials, seed)
+    tuner = _tuner(trial, run.path, trials, seed)
     tuner.search()
     best = tuner.get_best_hyperparameters()[0]
     model = trial.build(best)
@@ -69,9 +97,8 @@ classes=10)
     if data.test is not None:
         measured = model.evaluate(data.test, verbose=0, return_dict=True)
         result["test_accuracy"] = measured["accuracy"]
-    best_file = os.path.join(folder, "best.json")
-    files.write_whole(best_file, files.json_writer(result))
-    student = os.path.join(folder, "student")
+    run.write("best.json", files.json_writer(result))
+    student = run.file("student")
     export.write_classifier(model, student, data, overwrite=True)
     return result
 

@@ -765,6 +765,39 @@ def test_tables_that_say_too_little(rows, head, message, tmp_path):
         listed(tmp_path, rows, head)
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_table_that_is_no_utf8_is_named(encoding, tmp_path):
+    text = "file,class\n0.png,caf\xe9\n1.png,tea\n"
+    (tmp_path / "table.csv").write_bytes(text.encode(encoding))
+    with pytest.raises(ValueError, match="`labels` must be .*UTF-8.*table.csv"):
+        load(tmp_path, labels="table.csv")
+
+
+def test_a_table_with_an_endless_cell_is_named(tmp_path):
+    (tmp_path / "table.csv").write_text(f"file,class\n0.png,{'a' * 140_000}\n")
+    with pytest.raises(ValueError, match="`labels` must be .*larger than"):
+        load(tmp_path, labels="table.csv")
+
+
+def test_classes_of_a_table_that_nobody_could_tell_apart(tmp_path):
+    rows = ["0.png,caf\xe9", "1.png,cafe\u0301", "2.png,tea"]
+    with pytest.raises(ValueError, match="form of Unicode.*cafe.u0301"):
+        listed(tmp_path, rows)
+
+
+def test_classes_of_a_table_that_may_be_none_are_warned_of(tmp_path):
+    with pytest.raises(UserWarning, match="holds .'cat', 'Cat'"):
+        listed(tmp_path, ["0.png,cat", "1.png,Cat"])
+    rows = ["0.png,cat", "1.png,Cat", "2.png,dog", "3.png,?", "4.png,?"]
+    (tmp_path / "table.csv").write_text("\n".join(["file,class", *rows]))
+    with pytest.warns(UserWarning) as warned:
+        found = folders.from_folder(tmp_path, labels="table.csv")
+    odd, alike = (str(one.message) for one in warned)
+    assert odd.startswith("`labels` holds '?' 2 times, which is taken for a cl")
+    assert alike.startswith("`labels` holds ['cat', 'Cat'], which differ in c")
+    assert found.class_names == ("?", "Cat", "cat", "dog")
+
+
 def test_tables_that_are_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match="`labels` must be a CSV file"):
         load(tmp_path, labels="none.csv")

@@ -176,6 +176,35 @@ def test_gaps_are_filled_from_the_training_rows():
         load(frame.assign(city=None), fill_missing=True)
 
 
+def test_signs_may_be_numpys_and_pandas():
+    """Files hold no numbers of numpy's, and NA is equal to nothing."""
+    given = [*np.array([-1, -9]), np.str_("?"), pd.NA, np.nan, None, pd.NaT]
+    found = signs.check_signs(given)
+    assert found == (-1, -9, "?")
+    assert [type(sign) for sign in found] == [int, int, str]
+    frame = mixed("ill", "?", None, pd.NA, np.nan)
+    assert load(frame, missing=given).class_names == ("no", "yes")
+
+
+def test_a_zero_that_is_missing_is_not_false():
+    frame = FRAME.assign(glucose=np.arange(N) % 5, smoker=np.arange(N) % 3 == 0)
+    plain = load(frame, fill_missing=True).encoder(frame)
+    data = load(frame, fill_missing=True, missing=[0])
+    names = data.encoder.feature_names
+    x = data.encoder(frame)
+    smoker, glucose = names.index("smoker"), names.index("glucose")
+    assert (x[:, smoker] == plain[:, smoker]).all()
+    filled = frame.assign(glucose=frame.glucose.replace(0, np.nan))
+    again = load(filled, fill_missing=True).encoder(filled)
+    assert (x[:, glucose] == again[:, glucose]).all()
+
+
+def test_names_of_classes_may_be_an_array():
+    for names in (np.array(["no", "yes"]), pd.Index(["no", "yes"])):
+        data = load(FRAME, class_names=names)
+        assert data.class_names == ("no", "yes")
+
+
 @pytest.mark.parametrize("missing", ["?", 7, [["?"]]])
 def test_missing_is_a_list(missing):
     with pytest.raises(ValueError, match="`missing` must"):
@@ -237,6 +266,15 @@ def test_a_missing_label_of_other_sets_is_named(name, labels):
     said = f"`{argument}` must be the class of each.*1 of 3 missing.*row 2"
     with pytest.raises(ArgumentError, match=said):
         datasets.from_arrays(x[:2], [0, 1], x, **{name: given})
+
+
+def test_labels_that_are_all_missing_are_named():
+    x = np.zeros((3, 2), "float32")
+    for labels in ([-1, -1, -1], [None] * 3, [np.nan] * 3):
+        with pytest.raises(
+            ValueError, match="`y_labeled` must hold a .*=3 labels"
+        ):
+            datasets.from_arrays(x, labels)
 
 
 def test_masked_labels_of_training_and_of_evaluation():

@@ -142,3 +142,23 @@ def test_a_classifier_of_tables_takes_no_files():
     rows = TableClassifier(known, dict)
     with pytest.raises(ValueError, match="images.*tables.*TableClassifier"):
         next(prediction.predict_files(rows, ["a.png"]))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 2, 3, 1)), "float64 of shape.*Of floats from 0 to 1"),
+        (np.zeros((2, 3, 1), "uint8"), "of shape .2, 3, 1.*`x.None.` makes"),
+        (np.zeros((5, 2, 3), "uint8"), "of shape .5, 2, 3.*an axis of chan"),
+        (np.zeros((5, 2, 3, 3), "uint8"), r"\[N, 2, 3, 1\]. Received"),
+        (np.zeros((5, 3, 3, 1), "uint8"), r"\[N, 2, 3, 1\]. Received"),
+        ([[0.5]], r"float64 of shape \[1, 1\]"),
+    ],
+)
+def test_images_that_a_classifier_does_not_take(images, message):
+    form = preprocessing.ImagePreprocessing((2, 3), channels=1)
+    known = {"class_names": "ab", "preprocessing": form.get_config()}
+    classifier = Pixels(known)
+    assert classifier(np.ones((4, 2, 3, 1), "uint8")).shape == (4, 2)
+    with pytest.raises(ValueError, match=f"`images` must be uint8.*{message}"):
+        classifier(images)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import subprocess
 import sys
@@ -140,6 +141,13 @@ def test_it_needs_nothing_of_ours(path, data, net, tmp_path):
     assert len(set(classes)) == 3 and NEW.isna().any().sum() == 3
 
 
+def test_what_lies_beside_a_path_with_a_slash(data, net, tmp_path):
+    export.write_classifier(net, f"{tmp_path}/wine/", data)
+    there = {"wine", "wine.md", "wine.json"}
+    assert set(os.listdir(tmp_path)) == there
+    assert not {".md", ".json"} & set(os.listdir(tmp_path / "wine"))
+
+
 def test_the_json_beside_says_what_it_takes(path, data, model):
     known = json.loads((path.parent / "wine.json").read_text())
     assert known["class_names"] == list(data.class_names)
@@ -229,6 +237,40 @@ def test_a_column_that_is_missing_is_named(path):
     classifier = export.load(path)
     with pytest.raises(ValueError, match="without 'alcohol'.*'alcohool'"):
         classifier(NEW.rename(columns={"alcohol": "alcohool"}))
+
+
+def test_signs_of_numpy_are_signs_in_the_export(tmp_path):
+    frame = FRAME.assign(
+        hue=FRAME.hue.where(np.arange(178) % 7 > 0, 0.0), pale=FRAME.hue > 1
+    )
+    data = load(
+        frame,
+        features=["hue", "pale"],
+        missing=np.array([0]),
+        fill_missing=True,
+    )
+    net, path = make_net(data), tmp_path / "signs"
+    export.write_classifier(net, path, data)
+    classifier = export.load(path)
+    np.testing.assert_allclose(
+        classifier(frame), expected(data, net, frame), atol=1e-6
+    )
+    answers = classifier({"hue": [0, "0"], "pale": [0, "0"]})
+    assert (answers[0] == answers[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (NEW.iloc[0], "a Series; of one row `pandas.DataFrame"),
+        ([dict(NEW.iloc[0])], "a list; of one row"),
+        (dict(NEW.iloc[0]), "in column 'alcohol'"),
+        (dict(NEW, alcohol=[1.0]), "columns of different lengths"),
+    ],
+)
+def test_what_are_no_rows(rows, message, path):
+    with pytest.raises(ValueError, match=f"`rows` must be a data .*{message}"):
+        export.load(path)(rows)
 
 
 def test_gaps_are_refused_where_training_had_none(net, tmp_path):

@@ -115,6 +115,7 @@ def test_an_animation_shows_its_first_frame():
         (b"these are words", "not an image"),
         (saved(NOISE, "PNG")[:20], "not an image"),
         (saved(NOISE, "TIFF"), "TIFF, not one of PNG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC, not one of PNG"),
     ],
 )
 def test_what_is_no_image_is_refused(contents, message):

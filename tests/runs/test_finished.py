@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import json
 import os
 import shutil
 import types
@@ -60,6 +61,10 @@ def test_a_run_that_is_not_finished_says_how_to_go_on(run, tmp_path):
     shutil.copy(run / "settings.json", stopped)
     with pytest.raises(ValueError, match="--resume --output_dir=.*stopped` go"):
         finished.find_classifier(stopped)
+    for known, command in (("methods", "compare"), ("searched", "tune")):
+        (stopped / "settings.json").write_text(json.dumps({known: []}))
+        with pytest.raises(ValueError, match=f"`mpl-keras {command} --res"):
+            finished.find_classifier(stopped)
     shutil.copy(run / "results.json", stopped)
     with pytest.raises(ValueError, match="which holds none of these"):
         finished.find_classifier(stopped)

@@ -1,11 +1,17 @@
 """The data of a training, and the recipe that tells of it."""
 
+import importlib.util
+import json
+import os
+import pathlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from mpl_keras import augment, runs
-from mpl_keras.runs import training
+from mpl_keras import augment, datasets, files, recipes, runs
+from mpl_keras.checks import ArgumentError
+from mpl_keras.runs import training, tuning
 
 
 @pytest.fixture(scope="module")
@@ -40,3 +46,103 @@ def test_the_recipe_names_the_views_of_a_data_set_that_has_its_own():
     data, recipe = loaded(dataset="digits")
     assert recipe.views == "digits"
     assert data.views == augment.digits_views(scale=255)
+
+
+def test_settings_may_be_numpys_and_paths(tmp_path):
+    """They are written as JSON, after all files have been read."""
+    told = runs.Settings(
+        dataset=pathlib.Path("digits"),
+        seed=np.int64(3),
+        validation_fraction=np.float32(0.5),
+        changes={"steps": np.int64(7), "threshold": np.float32(0.5)},
+    )
+    again = runs.Settings(
+        dataset="digits",
+        seed=3,
+        validation_fraction=0.5,
+        changes={"steps": 7, "threshold": 0.5},
+    )
+    assert told == again
+    assert json.loads(json.dumps(told.request()))["seed"] == 3
+    assert len(datasets.images(pathlib.Path("digits")).unlabeled) == 1257
+    with pytest.raises(ArgumentError, match="`name` must be a folder that ex"):
+        datasets.images(tmp_path / "none")
+
+
+def test_names_that_are_no_utf8_come_back(tmp_path):
+    known = {"dataset": os.fsdecode(b"pict\xe9"), "class": "caf\xe9"}
+    path = tmp_path / "a.json"
+    files.write_whole(path, files.json_writer(known))
+    assert json.loads(path.read_text(encoding="utf-8")) == known
+
+
+@pytest.mark.parametrize(
+    ("place", "labels", "inside"),
+    [
+        ("", "table.csv", True),
+        ("run", "table.csv", True),
+        ("a/.b/run", "table.csv", False),
+        ("../run", "table.csv", False),
+        ("run", None, False),
+        ("unlabeled/run", None, True),
+        ("labeled", None, True),
+        (".run", "table.csv", False),
+    ],
+)
+def test_results_among_the_pictures_are_refused(
+    place, labels, inside, tmp_path
+):
+    """They would be read as pictures when the training goes on."""
+    (tmp_path / "data").mkdir()
+    settings = runs.Settings(dataset=str(tmp_path / "data"), labels=labels)
+    output_dir = str(tmp_path / "data" / place)
+    if not inside:
+        settings.check_outside(output_dir)
+        return
+    said = "`output_dir` must be outside of the folder of pictures"
+    with pytest.raises(ArgumentError, match=said):
+        settings.check_outside(output_dir)
+    for begin in (
+        lambda: runs.Training(settings, output_dir).run(),
+        lambda: runs.Comparison(settings, ["uda"], [0], output_dir),
+    ):
+        with pytest.raises(ArgumentError, match=said):
+            begin()
+    assert [path.name for path in tmp_path.rglob("*")] == ["data"]
+
+
+def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
+    """Trials of other data or steps would be compared with each other."""
+    if importlib.util.find_spec("keras_tuner") is None:
+        pytest.skip("KerasTuner is not installed")
+    monkeypatch.setattr(tuning, "_search", lambda *rest: {"trials": rest[3]})
+    recipe = recipes.get("digits")
+
+    def tune(num_labeled=20, trials=2, seed=0, resume=True, **changes):
+        data = datasets.digits(
+            num_labeled, seed=seed, validation_fraction=0.2, dtype="uint8"
+        )
+        return runs.tune(
+            data,
+            recipes.adapt(recipe, **changes),
+            tmp_path / "tuned",
+            trials=trials,
+            resume=resume,
+        )
+
+    assert tune(resume=False) == {"trials": 2}
+    assert tune(trials=3) == {"trials": 3}
+    with pytest.raises(FileExistsError, match="unless `resume`"):
+        tune(resume=False)
+    for changes, said in (
+        ({"num_labeled": 30}, "labeled_images was 20, is 30"),
+        ({"steps": 60}, "steps was 1500, is 60"),
+        ({"seed": 1}, "checksum of the labeled images was"),
+    ):
+        with pytest.raises(FileExistsError, match=said):
+            tune(**changes)
+    lock = files.FolderLock(tmp_path / "tuned")
+    lock.acquire()
+    with pytest.raises(BlockingIOError, match="`folder` must be .*one job"):
+        tune()
+    lock.release()
