@@ -83,11 +83,13 @@ class FollowingModel(SavableModel):
 
         Raises:
             ArgumentError: A network has other layers or weights than when the
-                model was made, or compiled; or a lookup has no vocabulary.
+                model was made, or compiled; the one that learns last, UDA's or
+                the student, is frozen; or a lookup has no vocabulary.
         """
         self.follow_changes()
         for name, network in self.trained.items():
             requirements.check_compiled(network, self.optimizers[name], name)
+        requirements.check_trainable(network, name)  # a teacher may rest
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`."""

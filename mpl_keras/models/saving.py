@@ -82,7 +82,8 @@ class SavableModel(DistributedModel):
         """Compiles a loaded model; the optimizers are ready to be loaded."""
         config = keras.saving.deserialize_keras_object(config)
         without_decay = config.pop("without_weight_decay", {})
-        self.compile(**config)
+        with requirements.loading():
+            self.compile(**config)
         for name, numbers in without_decay.items():
             optimizer = requirements.inner_optimizer(self.optimizers[name])
             state.leave_out_of_decay(optimizer, numbers)
@@ -92,13 +93,13 @@ class SavableModel(DistributedModel):
         cls, config: dict[str, Any], custom_objects: Any = None
     ) -> Self:
         """The inverse of `get_config`."""
-        return cls(
-            **{
-                name: keras.saving.deserialize_keras_object(
-                    value, custom_objects=custom_objects
-                )
-                if isinstance(value, dict)
-                else value
-                for name, value in config.items()
-            }
-        )
+        values = {
+            name: keras.saving.deserialize_keras_object(
+                value, custom_objects=custom_objects
+            )
+            if isinstance(value, dict)
+            else value
+            for name, value in config.items()
+        }
+        with requirements.loading():
+            return cls(**values)

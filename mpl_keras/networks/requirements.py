@@ -1,6 +1,9 @@
 """What a network must be, to be taught."""
 
+import contextlib
+import contextvars
 import warnings
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -9,6 +12,8 @@ import tensorflow as tf
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.distribute import replica_checks, state
 from mpl_keras.networks import carrying
+
+_LOADING = contextvars.ContextVar("loading", default=False)
 
 # What would lead up the loss if it were negative.
 _RATES = (
@@ -93,8 +98,24 @@ def _check_layers(network, argument):
             )
 
 
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Networks may be frozen within it, as they were when they were saved.
+
+    Example:
+    >>> layers = [keras.Input((2,)), keras.layers.Dense(3, trainable=False)]
+    >>> with loading():
+    ...     check_trainable(keras.Sequential(layers), "student")
+    """
+    token = _LOADING.set(True)
+    try:
+        yield
+    finally:
+        _LOADING.reset(token)
+
+
 def check_trainable(network: keras.Model, argument: str) -> None:
-    """Raises if nothing of a network is to be trained.
+    """Raises if nothing of a network is to be trained, but not while loading.
 
     Args:
         network: A built network.
@@ -107,7 +128,7 @@ def check_trainable(network: keras.Model, argument: str) -> None:
     >>> layers = [keras.Input((2,)), keras.layers.Dense(3)]
     >>> check_trainable(keras.Sequential(layers), "student")
     """
-    if not network.trainable_variables:
+    if not network.trainable_variables and not _LOADING.get():
         raise ArgumentError(
             argument,
             "have trainable weights",

@@ -205,6 +205,25 @@ def test_loaded_model_predicts_the_same(tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["uda", "mpl"])
+def test_what_was_frozen_after_its_training_loads(tmp_path, kind):
+    if kind == "uda":
+        model = UDA(make_net())
+        model.compile(make_optimizer())
+    else:
+        model = make_model()
+    *_, (name, network) = model.trained.items()
+    network.trainable = False
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    x, _ = _test_data()
+    np.testing.assert_array_equal(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0)
+    )
+    with pytest.raises(ValueError, match=f"`{name}` must have trainable"):
+        loaded.fit(*make_batch(0), verbose=0)
+
+
 @pytest.mark.slow
 def test_export_needs_no_mpl_keras(tmp_path):
     x = np.random.default_rng(0).normal(size=(64, 4)).astype("float32")
