@@ -20,6 +20,13 @@ from mpl_keras.models.scheduled import Scheduled
 from mpl_keras.networks import averaging, requirements
 from mpl_keras.networks import inputs as network_inputs
 
+# What a model is made with: its parts and a traced step have their own copies.
+_MADE_WITH = (
+    *("consistency", "consistency_weight", "supervised_threshold"),
+    *("label_smoothing", "ema_momentum", "average_of"),
+    *("feedback", "pseudo_labels", "pseudo_label_view", "seed"),
+)
+
 
 class SemiSupervisedModel(FittedModel):
     """Base class: a network with UDA's loss, and the average of one.
@@ -109,6 +116,17 @@ class SemiSupervisedModel(FittedModel):
             self.masking,
         )
         self.built = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """As Keras's; raises for what a training would not follow."""
+        if name in _MADE_WITH and name in self.__dict__:
+            raise AttributeError(
+                f"`{name}` must stay as it was when the model was made: its "
+                "training would not follow. Make a new model; for a number "
+                "that changes while it trains give a schedule. Received: "
+                f"{name}={value!r}"
+            )
+        super().__setattr__(name, value)
 
     def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         """Logits of the averaged network, in inference mode.

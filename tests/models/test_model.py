@@ -353,3 +353,17 @@ def test_habits_from_keras_are_answered(kind, tmp_path):
 def test_the_students_optimizer_has_two_names():
     model = make_model()
     assert model.student_optimizer is model.optimizer
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("uda", "consistency_weight"), ("mpl", "ema_momentum"), ("mpl", "seed")],
+)
+def test_what_a_training_would_not_follow_stays(kind, name):
+    model = make_model(kind)
+    before = getattr(model, name)
+    with pytest.raises(AttributeError, match=f"`{name}` must stay as it was"):
+        setattr(model, name, 0.5)
+    assert getattr(model, name) == before
+    model.notes = "a user's own"  # as any other attribute
+    model.notes = "another"
