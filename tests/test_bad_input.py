@@ -694,9 +694,13 @@ def test_export_replaces_nothing_unless_asked_for(kind, tmp_path):
         model.export(folder / "thesis.txt", verbose=False)
     assert (folder / "thesis.txt").read_text() == "precious"
 
+    # Nobody says `overwrite` of a folder that is no SavedModel.
+    with pytest.raises(FileExistsError, match="which holds other things"):
+        model.export(folder, overwrite=True, verbose=False)
+    assert (folder / "thesis.txt").read_text() == "precious"
+    (folder / "thesis.txt").rename(folder / "saved_model.pb")
     model.export(folder, overwrite=True, verbose=False)
-    assert (folder / "saved_model.pb").exists()
-    assert not (folder / "thesis.txt").exists()
+    assert (folder / "saved_model.pb").read_bytes() != b"precious"
     assert [f.name for f in tmp_path.iterdir()] == ["student"]
 
 
@@ -718,8 +722,8 @@ def test_an_export_that_fails_leaves_what_was_there(tmp_path):
     model = make_model("uda")
     folder = tmp_path / "student"
     folder.mkdir()
-    (folder / "thesis.txt").write_text("precious")
+    (folder / "saved_model.pb").write_text("precious")
     with pytest.raises(ValueError, match="format"):
         model.export(folder, overwrite=True, format="nonsense")
-    assert (folder / "thesis.txt").read_text() == "precious"
+    assert (folder / "saved_model.pb").read_text() == "precious"
     assert [f.name for f in tmp_path.iterdir()] == ["student"]

@@ -27,6 +27,9 @@ _MADE_WITH = (
     *("feedback", "pseudo_labels", "pseudo_label_view", "seed"),
 )
 
+# Keras's formats that are a file; a SavedModel is a folder.
+_FILES = "onnx", "openvino", "litert", "torch"
+
 
 class SemiSupervisedModel(FittedModel):
     """Base class: a network with UDA's loss, and the average of one.
@@ -184,7 +187,7 @@ class SemiSupervisedModel(FittedModel):
             FileExistsError: If there is something at `filepath`, and it is not
                 to be overwritten.
         """
-        mark = "saved_model.pb" if format == "tf_saved_model" else None
+        mark = None if format in _FILES else "saved_model.pb"
         files.check_free(filepath, overwrite, folder_with=mark)
         self.follow_changes()
         network = averaging.as_evaluated(self.averaged)
