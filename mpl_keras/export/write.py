@@ -145,7 +145,8 @@ TensorFlow Serving |
         network: Which network of a model of this library: "averaged", the one
             that people use, or one that was trained: "student", "teacher", or
             "model" of a `UDA` model.
-        overwrite: Whether to replace what is at `filepath`.
+        overwrite: Whether to replace what is at `filepath`: a file, or a
+            SavedModel, but no folder of other things.
         facts: More for the card, see `model_card.text`.
 
     Returns:

@@ -180,7 +180,8 @@ class SemiSupervisedModel(FittedModel):
         Args:
             filepath: Folder or file to write.
             format: As of `keras.Model.export`.
-            overwrite: Whether to replace what is there.
+            overwrite: Whether to replace what is there: a file, or a
+                SavedModel, but no folder of other things.
             **options: Of `keras.Model.export`.
 
         Raises:
