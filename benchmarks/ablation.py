@@ -68,7 +68,6 @@ flags.DEFINE_bool(
 flags.DEFINE_string("fashion", real_data.FASHION, "Folder of Fashion-MNIST.")
 flags.DEFINE_string("mlbench", real_data.MLBENCH, "Folder of .rda tables.")
 flags.DEFINE_bool("list", False, "Print settings and methods, and end.")
-_ASIDE = 0.2  # share of the training examples
 COLUMNS = (
     *("setting", "method", "seed", "accuracy", "as_trained", "teacher"),
     *("steps", "seconds", "digest"),
@@ -336,9 +335,7 @@ def run(task):
     name, method_name, seed, _, validation = task
     setting, method = settings.SETTINGS[name], method_of(method_name)
     begin = time.monotonic()
-    found = setting.load(seed, _ASIDE if validation else 0.0)
-    if found.validation is not None:
-        found = dataclasses.replace(found, test=found.validation)
+    found = setting.split(seed, validation)
     steps = steps_of(task)
     model = make_model(setting, method, found, steps, seed)
     batches = mpl_keras.pipeline.training_dataset(

@@ -36,6 +36,18 @@ def read_images(folder, part):
     return images, labels.astype("int32")
 
 
+def first_of_each(y, order, classes, count):
+    """Positions of the first examples of each class, class by class.
+
+    Args:
+        y: Labels.
+        order: Positions that there are to choose from, in their order.
+        classes: Which ones.
+        count: How many of each.
+    """
+    return np.concatenate([order[y[order] == k][:count] for k in classes])
+
+
 def fashion(
     folder, num_labeled, seed, *, unlabeled=8000, aside=0, change="", test=None
 ):
@@ -64,9 +76,7 @@ def fashion(
     classes = np.arange(CLASSES)
     if change == "unknown":
         classes = np.sort(random.permutation(CLASSES)[:_KNOWN])
-    labeled = np.concatenate(
-        [order[y[order] == k][: num_labeled // len(classes)] for k in classes]
-    )
+    labeled = first_of_each(y, order, classes, num_labeled // len(classes))
     rest = order[~np.isin(order, labeled)]
     if change == "imbalanced":
         share = 10.0 ** -(random.permutation(CLASSES) / (CLASSES - 1))
@@ -106,9 +116,7 @@ def table(folder, name, per_class, seed, aside=0.0):
     tested = np.flatnonzero(test)
     if aside:
         train, tested = np.split(train, [round((1 - aside) * len(train))])
-    labeled = np.concatenate(
-        [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
-    )
+    labeled = first_of_each(y, train, range(y.max() + 1), per_class)
     return datasets.from_arrays(
         x[labeled],
         y[labeled],

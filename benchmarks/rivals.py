@@ -80,7 +80,6 @@ SETTINGS = [
     for name, setting in settings.SETTINGS.items()
     if name.startswith("fashion_") or setting.layers == "dense"
 ]
-_ASIDE = 0.2  # share of the training examples
 # As in semilearn's own code, of each method.
 _SEMILEARN = {
     "teacher_learning_rate": 0.03,
@@ -703,14 +702,6 @@ def described(error):
     return " ".join(text.split())
 
 
-def load(setting, seed):
-    """The split of a seed; what is measured on is `test`."""
-    found = setting.load(seed, 0.0 if FLAGS.test else _ASIDE)
-    if found.validation is not None:
-        found = dataclasses.replace(found, test=found.validation)
-    return found
-
-
 def rows_of(path):
     """Rows that are there."""
     if not path.exists():
@@ -758,7 +749,8 @@ def make(path, rival, numbers, name, seed, seconds=None):
             return row
         steps = steps_in(row, seconds)
     recipe = recipe_of(setting, method, numbers, steps)
-    task = Task(method, setting, recipe, load(setting, seed), seed)
+    found = setting.split(seed, validation=not FLAGS.test)
+    task = Task(method, setting, recipe, found, seed)
     try:
         row = key | with_stand_in(rival, task)
     except MissingError as error:

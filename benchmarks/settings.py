@@ -17,6 +17,8 @@ from sklearn import datasets as sklearn_datasets
 import mpl_keras
 from mpl_keras import augment, datasets, networks, recipes
 
+_ASIDE = 0.2  # share of the training examples
+
 
 def digits(num_labeled, change, seed, aside):
     """scikit-learn's digits, as they are or harder."""
@@ -53,9 +55,7 @@ def table(load, per_class, seed, aside):
     random = np.random.RandomState(seed)
     train = random.permutation(np.flatnonzero(~test))
     train, held = np.split(train, [round((1 - aside) * len(train))])
-    labeled = np.concatenate(
-        [train[y[train] == k][:per_class] for k in range(y.max() + 1)]
-    )
+    labeled = real_data.first_of_each(y, train, range(y.max() + 1), per_class)
     return datasets.from_arrays(
         x[labeled],
         y[labeled],
@@ -115,6 +115,19 @@ class Setting:
     recipe: recipes.Recipe
     layers: str | None = "convolutions"
     scale: float = 1.0
+
+    def split(self, seed, validation):
+        """The split of a seed; what is measured on is `test`.
+
+        Args:
+            seed: Of the labels.
+            validation: Whether that is a part of the training examples, set
+                aside, in place of the test examples.
+        """
+        found = self.load(seed, _ASIDE if validation else 0.0)
+        if found.validation is None:
+            return found
+        return dataclasses.replace(found, test=found.validation)
 
 
 DIGITS = recipes.get("digits")

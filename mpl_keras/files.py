@@ -18,6 +18,7 @@ from mpl_keras.checks.arguments import (
 )
 
 LOCK_FILE = ".lock"
+SAVED_MODEL = "saved_model.pb"  # what a folder that is one holds
 
 
 def check_folder(
@@ -159,7 +160,7 @@ def check_free(
         overwrite: Whether it may be replaced.
         argument: What to call the path in the error.
         folder_with: Where a folder is written, a file by which one that may be
-            replaced is known, such as "saved_model.pb"; None for a file.
+            replaced is known, such as `SAVED_MODEL`; None for a file.
 
     Example:
     >>> check_free("/", argument="output")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.export import loading
@@ -47,7 +48,7 @@ def folder_mark(format: str) -> str | None:
     >>> folder_mark("tf_saved_model"), folder_mark("onnx")
     ('saved_model.pb', None)
     """
-    return None if suffix(format) else "saved_model.pb"
+    return None if suffix(format) else files.SAVED_MODEL
 
 
 def check_format(format: str, filepath: Any) -> None:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mpl_keras import files
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export import runtimes
@@ -66,9 +67,8 @@ class Classifier:
     def _check(self, images):
         """Raises for what would be an error of TensorFlow, or other colours."""
         preprocessing = self.preprocessing
-        size = preprocessing.canvas_size
-        wanted = (*(size if self._one_size else (None, None)),)
-        wanted = (*wanted, preprocessing.channels)
+        size = preprocessing.canvas_size if self._one_size else (None, None)
+        wanted = (*size, preprocessing.channels)
         fits = images.ndim == 4 and all(
             want in (None, came)
             for want, came in zip(wanted, images.shape[1:], strict=True)
@@ -217,12 +217,12 @@ classifier. Received: path=student.onnx, which does not exist
             note=", which does not exist",
         )
     if os.path.isdir(path):
-        if not os.path.exists(os.path.join(path, "saved_model.pb")):
+        if not os.path.exists(os.path.join(path, files.SAVED_MODEL)):
             raise ArgumentError(
                 "path",
                 "be a SavedModel or a file",
                 path,
-                note=", a folder without saved_model.pb",
+                note=f", a folder without {files.SAVED_MODEL}",
             )
         return _saved_model(path)
     kind = _SUFFIXES.get(os.path.splitext(path)[1].lower())

@@ -65,10 +65,20 @@ class FollowingModel(SavableModel):
 
         Raises:
             ArgumentError: A network has other layers or weights than when the
-                model was made, or the strategy's scope was left.
+                model was made, or the strategy's scope was left; or the one
+                that learns last is frozen.
         """
         self.check_scope()
         self.follow_changes()
+        self._check_learner()
+
+    def _check_learner(self):
+        """Raises if UDA's network or the student is frozen.
+
+        A teacher may rest.
+        """
+        *_, (name, network) = self.trained.items()
+        requirements.check_trainable(network, name)
 
     def _follow(self, carry):
         with self.distribute_strategy.scope():
@@ -89,7 +99,7 @@ class FollowingModel(SavableModel):
         self.follow_changes()
         for name, network in self.trained.items():
             requirements.check_compiled(network, self.optimizers[name], name)
-        requirements.check_trainable(network, name)  # a teacher may rest
+        self._check_learner()
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """As `keras.Model.fit`."""

@@ -233,7 +233,6 @@ class MetaPseudoLabels(SemiSupervisedModel):
                 "objects: each keeps the momenta of its own network. "
                 "Received: one object for both"
             )
-        requirements.check_trainable(self.student, "student")
         self.teacher_optimizer = requirements.check_optimizer(
             teacher_optimizer, self.teacher, "teacher_optimizer"
         )

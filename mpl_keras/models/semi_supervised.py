@@ -188,7 +188,7 @@ class SemiSupervisedModel(FittedModel):
             FileExistsError: If there is something at `filepath`, and it is not
                 to be overwritten.
         """
-        mark = None if format in _FILES else "saved_model.pb"
+        mark = None if format in _FILES else files.SAVED_MODEL
         files.check_free(filepath, overwrite, folder_with=mark)
         self.follow_changes()
         network = averaging.as_evaluated(self.averaged)

@@ -127,7 +127,6 @@ class UDA(SemiSupervisedModel):
         """
         refuse_unknown(unknown, "`optimizer`")
         self.check_before_compile()
-        requirements.check_trainable(self.model, "model")
         super().compile(
             optimizer=requirements.check_optimizer(
                 optimizer, self.model, "optimizer"

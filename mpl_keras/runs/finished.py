@@ -292,7 +292,7 @@ def _saved_model(folder):
     """The SavedModel that a folder is or, as a run, holds, or None."""
     inside = [os.path.join(folder, name) for name in _AVERAGED]
     for path in (*inside, folder):
-        if os.path.exists(os.path.join(path, "saved_model.pb")):
+        if os.path.exists(os.path.join(path, files.SAVED_MODEL)):
             return path
     return None
 
