@@ -29,7 +29,7 @@ def check_batch(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
 
     Args:
         x: Dict with "labeled", "weak" and "strong" views, and perhaps a
-            "meta" batch.
+            "meta" batch, and a "prior" of the unlabeled examples.
         y: Labels of "labeled"; or a dict with those of "labeled" and "meta".
         sample_weight: None, or one weight per labeled example.
         num_classes: Number of classes.
@@ -44,16 +44,18 @@ def check_batch(x: Any, y: Any, sample_weight: Any, num_classes: int) -> None:
             f"{VIEWS}, as `pipeline.training_dataset` makes it. "
             f"Received: x={came}"
         )
-    unknown = set(x) - {*VIEWS, "meta"}
+    unknown = set(x) - {*VIEWS, "meta", "prior"}
     if unknown:
         raise ValueError(
-            f"A batch's views must be {VIEWS} and perhaps 'meta'. "
+            f"A batch's views must be {VIEWS}, and perhaps 'meta' and 'prior'. "
             f"Received also: {sorted(unknown)}"
         )
     _same_shapes(x["weak"], x["strong"], "weak", "strong", whole=True)
     _same_shapes(x["labeled"], x["weak"], "labeled", "weak", whole=False)
     if "meta" in x:
         _same_shapes(x["meta"], x["labeled"], "meta", "labeled", whole=False)
+    if "prior" in x:
+        _check_prior(x["prior"], x["weak"], num_classes)
     if isinstance(y, dict) != (isinstance(y, dict) and "meta" in x) or (
         isinstance(y, dict) and set(y) != {"labeled", "meta"}
     ):
@@ -332,6 +334,22 @@ def check_labels(y: Any, x: Any, name: str, num_classes: int) -> None:
     if images is not None and _differ(shape[:1], images[:1]):
         raise ValueError(
             f"{what}Received: {shape[0]} labels for {images[0]} examples"
+        )
+
+
+def _check_prior(prior, weak, num_classes):
+    """Raises unless it is a row of probabilities for each unlabeled example."""
+    shape, images = _shape(prior), _shape(keras.tree.flatten(weak)[0])
+    rows = shape is None or (
+        len(shape) == 2
+        and shape[1] in (num_classes, None)
+        and not _differ(shape[:1], images and images[:1])
+    )
+    if not rows or not tf.as_dtype(_dtype(prior)).is_floating:
+        raise ValueError(
+            "The 'prior' of a batch must be a row of "
+            f"{num_classes} probabilities for each of its unlabeled examples. "
+            f"Received: shape {shape}, dtype {_dtype(prior)}"
         )
 
 

@@ -6,6 +6,11 @@ from mpl_keras.datasets.folders import (
 from mpl_keras.datasets.items import (
     Items,
 )
+from mpl_keras.datasets.label_spreading import (
+    LabelSpreading,
+    can_spread,
+    spread_labels,
+)
 from mpl_keras.datasets.named import (
     images,
 )
@@ -42,9 +47,11 @@ from mpl_keras.datasets.word_vectors import (
 __all__ = [
     "EvaluationStream",
     "Items",
+    "LabelSpreading",
     "SemiSupervisedData",
     "Source",
     "TextData",
+    "can_spread",
     "digits",
     "evaluation_batches",
     "from_arrays",
@@ -54,6 +61,7 @@ __all__ = [
     "from_tfds",
     "images",
     "split_labeled",
+    "spread_labels",
     "two_moons",
     "word_vectors",
 ]

@@ -38,6 +38,10 @@ class SemiSupervisedData:
             floats, such as 1/255; None where it is not known.
         unlabeled_rows: Where `unlabeled` is from a table or a list of texts,
             the number of each in it, counted from 0; or None.
+        unlabeled_prior: What is known of the class of each unlabeled example
+            before a network sees it, probabilities [N, num_classes], all above
+            0; or None. `spread_labels` finds them. They multiply the teacher's
+            targets.
 
     Example:
     >>> x = np.zeros((10, 3), "float32")
@@ -57,6 +61,7 @@ class SemiSupervisedData:
     views: augment.Views | Any = None
     image_scale: float | None = None
     unlabeled_rows: np.ndarray | Any = None
+    unlabeled_prior: np.ndarray | Any = None
 
     @property
     def num_labeled(self) -> int:

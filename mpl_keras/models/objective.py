@@ -65,7 +65,7 @@ class UDAObjective:
     def _fairness_weight(self):
         return self._masking.rule.fairness_weight if self._masking else 0.0
 
-    def __call__(self, logits, labels, sample_weight, step):
+    def __call__(self, logits, labels, sample_weight, step, prior=None):
         """The loss of a batch, a number for each replica: its share's mean.
 
         Args:
@@ -73,6 +73,8 @@ class UDAObjective:
             labels: Of the labeled view.
             sample_weight: None, or a weight for each label.
             step: How many steps were trained.
+            prior: What is known of each unlabeled example's class beforehand,
+                probabilities, which multiply its target; or None.
 
         Returns:
             The loss, and what to watch, by name.
@@ -83,8 +85,12 @@ class UDAObjective:
         watch = {"supervised_loss": measured(supervised, weighs)}
         if self._consistency is None:
             return supervised, watch
-        aligned = self._alignment(logits["weak"], labels, logits["labeled"])
-        values, counted = self._compare(aligned, logits)
+        weak = logits["weak"]
+        aligned = self._alignment(weak, labels, logits["labeled"])
+        if prior is not None:
+            known = tf.math.log(tf.cast(prior, weak.dtype))
+            weak, aligned = weak + known, aligned + known
+        values, counted = self._compare(aligned, weak, logits["strong"])
         consistency = tf.reduce_mean(values)
         weight = schedules.value_at(self._consistency_weight, step)
         weight = tf.cast(weight, consistency.dtype)
@@ -98,14 +104,14 @@ class UDAObjective:
             loss += self._fairness_weight * fairness
         return loss, watch
 
-    def _compare(self, aligned, logits):
+    def _compare(self, aligned, weak, strong):
         """The consistency of each example, and how much it counts."""
-        loss, strong = self._consistency, logits["strong"]
+        loss = self._consistency
         if self._masking is None and loss.align_targets:
             return loss.call(aligned, strong), loss.mask(aligned)
         counts = loss.mask if self._masking is None else self._masking
         counted = counts(aligned)
-        weak = aligned if loss.align_targets else logits["weak"]
+        weak = aligned if loss.align_targets else weak
         return loss.unmasked(weak, strong) * counted, counted
 
     def _supervised(self, labels, logits, sample_weight, step):

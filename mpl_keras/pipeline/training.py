@@ -46,7 +46,9 @@ def training_dataset(
     Args:
         data: Anything with `labeled`, a pair (x, y); `unlabeled`, x;
             `num_classes`; and, unless `views` is given, `views`. Each x is an
-            array or a nested structure of arrays.
+            array or a nested structure of arrays. Where it has an
+            `unlabeled_prior`, a row of probabilities for each unlabeled
+            example, the key "prior" holds those of a batch.
         labeled_batch_size: Labeled examples in a batch.
         unlabeled_batch_size: Unlabeled examples in a batch.
         views: The weak and the strong view, stateless callables
@@ -98,8 +100,11 @@ def training_dataset(
     steps_per_epoch = arguments.integer("steps_per_epoch", steps_per_epoch, 1)
     views = views or getattr(data, "views", None)
     views = view_checks.checked(views, sets["unlabeled"])
+    prior = getattr(data, "unlabeled_prior", None)
+    if prior is not None:
+        prior = _checked_prior(prior, sets["unlabeled"], data.num_classes)
     part = _part_function(
-        sets, sizes, views, seed, isinstance(meta, str), shards
+        sets, prior, sizes, views, seed, isinstance(meta, str), shards
     )
     known = {
         "labeled_batch_size": sizes[0],
@@ -113,6 +118,8 @@ def training_dataset(
         },
         "meta": meta if isinstance(meta, str) else meta is not None,
     }
+    if prior is not None:
+        known["checksum of the prior"] = sources.checksum(prior)
 
     def batches(step, replicas, count):
         own = len(replicas)
@@ -231,18 +238,22 @@ def _view_shapes(x):
     )
 
 
-def _part_function(sets, sizes, views, seed, strong_meta, shards):
+def _part_function(sets, prior, sizes, views, seed, strong_meta, shards):
     """The function from a step and the number of a part to that part."""
     labeled_size, unlabeled_size = (size // shards for size in sizes)
 
-    def passes(name, size):
+    def passes(name, size, examples):
         return ordering.ShuffledBatches(
-            sets[name], size, ordering.key_of(seed, f"{name} order")
+            examples, size, ordering.key_of(seed, f"{name} order")
         )
 
-    labeled = passes("labeled", labeled_size)
-    unlabeled = passes("unlabeled", unlabeled_size)
-    meta = passes("meta", labeled_size) if "meta" in sets else None
+    labeled = passes("labeled", labeled_size, sets["labeled"])
+    with_prior = prior is not None
+    both = sets["unlabeled"], prior if with_prior else ()
+    unlabeled = passes("unlabeled", unlabeled_size, both)
+    meta = None
+    if "meta" in sets:
+        meta = passes("meta", labeled_size, sets["meta"])
     shapes = _view_shapes(sets["unlabeled"])
 
     def part(step, index):
@@ -253,12 +264,14 @@ def _part_function(sets, sizes, views, seed, strong_meta, shards):
             return _see(view, x, number, ordering.key_of(seed, purpose), shapes)
 
         x, y = labeled(number)
-        x_u = unlabeled(number)
+        x_u, known = unlabeled(number)
         seen = {
             "labeled": see(views.weak, x, "labeled"),
             "weak": see(views.weak, x_u, "weak"),
             "strong": see(views.strong, x_u, "strong"),
         }
+        if with_prior:
+            seen["prior"] = known
         if strong_meta:
             seen["meta"] = see(views.strong, x, "meta")
         if meta is not None:
@@ -352,6 +365,21 @@ def _checked_sets(data: Any, meta: Any) -> dict[str, Any]:
             f"arrays. Received: meta={meta!r}"
         )
     return sets
+
+
+def _checked_prior(prior: Any, unlabeled: Any, num_classes: int) -> Any:
+    """Rows of probabilities, one for each unlabeled example."""
+    name = "data.unlabeled_prior"
+    rows = arrays.labels(prior, num_classes, name)
+    arrays.same_length(unlabeled, rows, "data.unlabeled", name)
+    if rows.ndim != 2 or not (rows > 0).all():
+        raise arguments.ArgumentError(
+            name,
+            f"be rows of {num_classes} probabilities above 0: a class of "
+            "probability 0 could never be learned",
+            "integers" if rows.ndim != 2 else f"{(rows <= 0).sum()} zeros",
+        )
+    return rows.astype("float32")
 
 
 def _checked_pair(pair: Any, num_classes: int, name: str) -> tuple[Any, Any]:
