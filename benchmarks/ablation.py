@@ -49,7 +49,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mpl_keras
-from mpl_keras import feedback, recipes
+from mpl_keras import datasets, feedback, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -338,6 +338,10 @@ def run(task):
     found = setting.split(seed, validation)
     steps = steps_of(task)
     model = make_model(setting, method, found, steps, seed)
+    if method.kind == "recipe":
+        recipe = recipes.for_method(setting.recipe, method.recipe)
+        if recipe.label_spreading:
+            found = datasets.spread_labels(found).data
     batches = mpl_keras.pipeline.training_dataset(
         found,
         setting.recipe.labeled_batch_size,

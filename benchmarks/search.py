@@ -29,7 +29,7 @@ import real_data
 import tensorflow as tf
 from absl import app, flags
 
-from mpl_keras import augment, evaluation, pipeline, recipes
+from mpl_keras import augment, datasets, evaluation, pipeline, recipes
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data", real_data.FASHION, "Folder of the idx files.")
@@ -113,6 +113,10 @@ def run(method, seed):
         seed=seed,
         steps_per_execution=10,
     )
+    if recipes.for_method(recipe, method).label_spreading:
+        spread = datasets.spread_labels(found)
+        found = spread.data
+        print(spread, flush=True)
     two = method in recipes.WITH_STUDENT
     batches = pipeline.training_dataset(
         found,

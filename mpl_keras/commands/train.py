@@ -202,6 +202,8 @@ RECIPE = {
         "hard_targets": "Targets are the likeliest class, as in FixMatch",
         "distribution_alignment": "Class shares to which its targets are "
         "aligned: uniform, labeled, labeled_predictions, learned or none",
+        "label_spreading": "Targets are multiplied by what the nearest "
+        "neighbours of an image say of its class",
     },
     "Feedback": {
         "feedback": f"Form of the feedback: {', '.join(recipes.FEEDBACKS)} "

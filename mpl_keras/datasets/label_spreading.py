@@ -44,6 +44,15 @@ class LabelSpreading:
     accuracy: float | None
     strength: float
 
+    def __str__(self) -> str:
+        """What was found, in a sentence."""
+        if self.accuracy is None:
+            return "too few labels to see whether neighbours tell their classes"
+        found = f"they tell {100 * self.accuracy:.0f} % of the labels rightly"
+        if not self.strength:
+            return f"{found}, too few to be believed"
+        return f"{found}; what they say counts with strength {self.strength:g}"
+
 
 def spread_labels(
     data: SemiSupervisedData,

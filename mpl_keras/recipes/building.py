@@ -14,16 +14,17 @@ from mpl_keras.networks import backbones
 from mpl_keras.recipes.overrides import FEEDBACKS, check_recipe
 from mpl_keras.recipes.recipe import Recipe
 
+# A method by its paper knows nothing of the neighbours of an example.
+_BARE = {"distribution_alignment": None, "label_spreading": False}
 # FixMatch and what came after it: hard targets, by the raw confidence.
-_HARD = {
+_HARD = _BARE | {
     "hard_targets": True,
     "mask_on": "raw",
-    "distribution_alignment": None,
 }
 # What a method changes in a recipe.
 METHODS = {
-    "supervised": {"distribution_alignment": None},
-    "uda": {"distribution_alignment": None},
+    "supervised": _BARE,
+    "uda": _BARE,
     "uda_aligned": {},
     "fixmatch": _HARD | {"masking": "fixed"},
     "flexmatch": _HARD | {"masking": "flexmatch"},
@@ -68,9 +69,11 @@ def make_model(
         method: One of `METHODS`. All but "no_feedback" and "mpl" train one
             network, which is the teacher in these two, from the same weights.
             "uda_aligned" aligns with the labels' marginal, unless the recipe
-            names another prior. "fixmatch", "flexmatch", "freematch" and
-            "softmatch" have the targets and the masking of these methods; the
-            threshold, where they have one, stays the recipe's: theirs is 0.95.
+            names another prior. "uda" has no alignment and no label
+            spreading, whatever the recipe says. "fixmatch", "flexmatch",
+            "freematch" and "softmatch" have the targets and the masking of
+            these methods, and neither; the threshold, where they have one,
+            stays the recipe's: theirs is 0.95.
         weights: Of all networks to begin with, see `networks.make`.
         seed: Of the initial weights, dropout and sampled pseudo labels.
         steps_per_execution: As of the models' `compile`.

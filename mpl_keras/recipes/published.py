@@ -255,6 +255,7 @@ _FASHION = dataclasses.replace(
     student_final_fraction=0.3,
     consistency_ramp_steps=400,
     distribution_alignment="labeled",
+    label_spreading=True,
     feedback_measured="before",
     average_of="teacher",
     source="This library, benchmarks/search.py: Fashion-MNIST, chosen on "

@@ -62,6 +62,8 @@ class Recipe:
         distribution_alignment: Prior that UDA's targets are aligned with:
             "uniform", "labeled", "labeled_predictions", "learned", or None for
             no alignment; see `losses.ConsistencyLoss`.
+        label_spreading: Whether each target is multiplied by what the nearest
+            neighbours of its example say, `datasets.spread_labels`.
         masking: How confidence decides which examples count: "fixed", by the
             threshold; "flexmatch", by one for each class, at most it;
             "freematch", by thresholds that adapt themselves; "softmatch", more
@@ -127,6 +129,7 @@ class Recipe:
     distribution_alignment: (
         Literal["uniform", "labeled", "labeled_predictions", "learned"] | None
     ) = None
+    label_spreading: bool = False
     masking: Literal["fixed", "flexmatch", "freematch", "softmatch"] = "fixed"
     masking_momentum: float | None = None
     hard_targets: bool = False
@@ -200,6 +203,7 @@ CHOICES = {
         "labeled_predictions",
         "learned",
     ),
+    "label_spreading": (False, True),
     "masking": ("fixed", "flexmatch", "freematch", "softmatch"),
     "hard_targets": (False, True),
     "feedback_measured": ("before", "after"),

@@ -30,6 +30,7 @@ HOW = (
 # where they are that, so that a training of before can go on.
 _LATER = {
     "average_of": "student",
+    "label_spreading": False,
     "masking": "fixed",
     "masking_momentum": None,
     "hard_targets": False,

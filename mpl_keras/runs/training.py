@@ -259,6 +259,7 @@ class Training:
 
     def _make_batches(self):
         """What is trained on; views are tried."""
+        self._spread_labels()
         return pipeline.training_dataset(
             self.data,
             self.recipe.labeled_batch_size,
@@ -269,6 +270,16 @@ class Training:
             meta=self.recipe.meta if self._two() else None,
             seed=self.settings.seed,
         )
+
+    def _spread_labels(self):
+        """Adds what neighbours tell of the unlabeled pictures."""
+        recipe = recipes.for_method(self.recipe, self.settings.method)
+        if not recipe.label_spreading:
+            return
+        spread = datasets.spread_labels(self.data, seed=self.settings.seed)
+        self.data = spread.data
+        if self._chief and not self.quiet:
+            self.say(f"neighbours: {spread}")
 
     def _two(self):
         """Whether there are a teacher and a student."""
