@@ -20,8 +20,10 @@ _FOLDS = 5
 # How much of what the neighbours say is believed: exponents to choose from.
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PASSES = 40  # along the graph
-_BALANCING = (
-    50  # passes until the shares of the classes are those of the labels
+_BESIDES, _ITERATIONS = 10, 8  # of the search for principal components
+_BALANCING = 50  # passes until the classes have the labels' shares
+_ERRORS = (
+    2.0  # standard errors above a guess from which neighbours are believed
 )
 _BLOCK = 512  # rows whose distances are computed at a time
 _SIDE = 32  # pixels; larger images are made smaller
@@ -76,8 +78,8 @@ def spread_labels(
     the labels' share of each class.
 
     A part of the labels is held out to see whether neighbours tell anything:
-    that gives `strength` and `accuracy`. Pixels of photographs tell little, and
-    the strength is then near 0.
+    that gives `strength` and `accuracy`. Where it is no more than chance, as
+    with the pixels of many photographs, the strength is 0.
 
     Args:
         data: Its examples are one array of numbers, or read by number.
@@ -134,7 +136,7 @@ def spread_labels(
     for whiten in (True, False):
         axes = _principal_axes(joined, components, whiten)
         found = _Spread(joined @ axes, labels, fold, neighbors, alpha)
-        if best is None or found.likelihood > best[0].likelihood:
+        if best is None or found.gain > best[0].gain:
             best = found, axes
     found, axes = best
 
@@ -208,17 +210,24 @@ def _features(x, numbers):
 
 
 def _principal_axes(x, components, whiten):
-    """The principal components; whitened, what lies along them varies by 1."""
-    covariance = np.cov(x.T).reshape(x.shape[1], x.shape[1])
-    values, vectors = np.linalg.eigh(covariance)
-    values = values[::-1][:components]
-    vectors = vectors[:, ::-1][:, :components]
+    """The principal components; whitened, what lies along them varies by 1.
+
+    By subspace iteration: all of thousands of features would take minutes.
+    """
+    x = x - x.mean(axis=0)
+    size = min(components + _BESIDES, x.shape[1])
+    axes = np.random.RandomState(0).normal(size=(x.shape[1], size))
+    for _ in range(_ITERATIONS):
+        axes, _ = np.linalg.qr(x.T @ (x @ axes.astype("float32")))
+    seen = (x @ axes.astype("float32")).astype("float64")
+    values, turned = np.linalg.eigh(seen.T @ seen / max(len(x) - 1, 1))
+    values, turned = values[::-1][:components], turned[:, ::-1][:, :components]
     # Where nothing varies there is nothing to see but rounding.
     kept = values > 1e-6 * max(values[0], 1e-12)
     if not kept.any():
         return np.zeros((x.shape[1], 1), "float32")
-    axes = vectors[:, kept] / (np.sqrt(values[kept]) if whiten else 1.0)
-    return axes.astype("float32")
+    axes = axes @ turned[:, kept]
+    return (axes / np.sqrt(values[kept]) if whiten else axes).astype("float32")
 
 
 class _Spread:
@@ -234,8 +243,9 @@ class _Spread:
     Attributes:
         rows: Probabilities of all examples.
         accuracy: On labels that were held out; None where there are none.
-        strength: The exponent by which those are most probable.
-        likelihood: Mean of the logarithm of these probabilities.
+        strength: The exponent by which those are most probable; 0 unless that
+            is more than chance.
+        gain: Mean logarithm of these probabilities, above that of a guess.
     """
 
     def __init__(self, x, labels, fold, neighbors, alpha):
@@ -248,15 +258,17 @@ class _Spread:
             _balanced(part, len(labels), share) for part in scores
         )
         found, truth = _held_out(parts, labels, fold)
-        self.accuracy, self.strength, self.likelihood = None, 0.0, -np.inf
+        self.accuracy, self.strength, self.gain = None, 0.0, 0.0
         if not len(truth):
             return
         self.accuracy = float((found.argmax(axis=1) == truth).mean())
         for strength in _STRENGTHS:
             right = _raised(found, strength)[np.arange(len(truth)), truth]
-            likelihood = float(np.log(right).mean())
-            if likelihood > self.likelihood:
-                self.strength, self.likelihood = strength, likelihood
+            gain = np.log(right * labels.shape[1])
+            # Of few labels some are told rightly by chance.
+            chance = _ERRORS * gain.std() / np.sqrt(len(gain))
+            if gain.mean() > max(chance, self.gain):
+                self.strength, self.gain = strength, float(gain.mean())
 
     def rows_near(self, x):
         """Means of the rows of the nearest examples."""
