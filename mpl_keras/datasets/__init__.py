@@ -8,7 +8,6 @@ from mpl_keras.datasets.items import (
 )
 from mpl_keras.datasets.label_spreading import (
     LabelSpreading,
-    can_spread,
     spread_labels,
 )
 from mpl_keras.datasets.named import (
@@ -51,7 +50,6 @@ __all__ = [
     "SemiSupervisedData",
     "Source",
     "TextData",
-    "can_spread",
     "digits",
     "evaluation_batches",
     "from_arrays",

@@ -40,6 +40,11 @@ class LabelSpreading:
             held out; None where there are too few to hold any out.
         strength: The exponent of the probabilities; 0 where the graph knows
             nothing, and all classes are equally probable.
+
+    Example:
+    >>> from mpl_keras import datasets
+    >>> print(spread_labels(datasets.two_moons(12, seed=1)))
+    they tell 100 % of the labels rightly; what they say counts with strength 3
     """
 
     data: SemiSupervisedData
@@ -152,11 +157,6 @@ def spread_labels(
         found.accuracy,
         float(strength),
     )
-
-
-def can_spread(data: SemiSupervisedData) -> bool:
-    """Whether the examples are such that labels can be spread among them."""
-    return _problem(data.unlabeled) is None
 
 
 def _check_numbers(x, argument):

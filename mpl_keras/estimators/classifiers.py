@@ -55,6 +55,8 @@ class UDAClassifier(SemiSupervisedClassifier):
         distribution_alignment: None, or which shares of the classes unlabeled
             rows are known to have: "uniform", those of the "labeled" rows,
             "labeled_predictions" or "learned"; see `losses.ConsistencyLoss`.
+        label_spreading: Whether the targets of unlabeled rows are multiplied by
+            what their nearest neighbours say, see `datasets.spread_labels`.
         weight_decay: Of the network; a function makes its own.
         ema_momentum: Momentum of the average that predicts.
         random_state: An integer makes everything repeatable; None draws from
@@ -88,6 +90,7 @@ class UDAClassifier(SemiSupervisedClassifier):
         temperature: float = 0.7,
         threshold: float | None = None,
         distribution_alignment: Alignment | None = None,
+        label_spreading: bool = True,
         weight_decay: float = 2.5e-4,
         ema_momentum: float = 0.99,
         random_state: RandomState = None,
@@ -107,6 +110,7 @@ class UDAClassifier(SemiSupervisedClassifier):
         self.temperature = temperature
         self.threshold = threshold
         self.distribution_alignment = distribution_alignment
+        self.label_spreading = label_spreading
         self.weight_decay = weight_decay
         self.ema_momentum = ema_momentum
         self.random_state = random_state
@@ -158,6 +162,7 @@ class MetaPseudoLabelsClassifier(SemiSupervisedClassifier):
         temperature: Of the teacher's own loss.
         threshold: Of the teacher's own loss.
         distribution_alignment: Of the teacher's own loss.
+        label_spreading: Of the teacher's own loss.
         feedback_weight: Weight of the student's reaction, a
             `feedback.HypergradientFeedback`; 0 is without.
         average_of: Whose average predicts, the "student"'s or the "teacher"'s.
@@ -192,6 +197,7 @@ class MetaPseudoLabelsClassifier(SemiSupervisedClassifier):
         temperature: float = 0.7,
         threshold: float | None = None,
         distribution_alignment: Alignment | None = None,
+        label_spreading: bool = True,
         feedback_weight: float = 0.03,
         average_of: Literal["student", "teacher"] = "teacher",
         weight_decay: float = 2.5e-4,
@@ -213,6 +219,7 @@ class MetaPseudoLabelsClassifier(SemiSupervisedClassifier):
         self.temperature = temperature
         self.threshold = threshold
         self.distribution_alignment = distribution_alignment
+        self.label_spreading = label_spreading
         self.feedback_weight = feedback_weight
         self.average_of = average_of
         self.weight_decay = weight_decay

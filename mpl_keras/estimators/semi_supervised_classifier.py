@@ -73,6 +73,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             views=self._views(x),
             labeled_in_unlabeled=False,
         )
+        if self.label_spreading:
+            data = datasets.spread_labels(data, seed=int(seed)).data
         with arguments.passing({"teacher_learning_rate": "learning_rate"}):
             recipe = self._recipe()
         self.model_ = self._model(recipe, x.shape[1:], int(seed))
