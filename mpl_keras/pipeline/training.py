@@ -119,7 +119,8 @@ def training_dataset(
         "meta": meta if isinstance(meta, str) else meta is not None,
     }
     if prior is not None:
-        known["checksum of the prior"] = sources.checksum(prior)
+        # What neighbours say may differ in the last bits on another machine.
+        known["prior"] = True
 
     def batches(step, replicas, count):
         own = len(replicas)

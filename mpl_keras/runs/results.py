@@ -104,6 +104,11 @@ def _figures(training, networks, measured, seconds):
         alone = dataclasses.replace(data, test=None)
         chosen_on = evaluation.measure(networks, alone)
         accuracies["validation"] = _accuracies(chosen_on)
+    spread = training.spreading
+    neighbors = spread and {
+        "accuracy": spread.accuracy and 100 * spread.accuracy,
+        "strength": spread.strength,
+    }
     return {
         "step": training.recipe.steps,
         "method": training.settings.method,
@@ -114,6 +119,7 @@ def _figures(training, networks, measured, seconds):
             for label, value in accuracies.get("test", {}).items()
         },
         "accuracies": accuracies,
+        "label_spreading": neighbors,
         "seconds": seconds,
         "versions": model_card.versions(),
     }

@@ -60,6 +60,8 @@ class Training:
         data: What it is trained on; after `prepare`.
         notes: What will happen that the user may not expect, in sentences;
             after `prepare`.
+        spreading: The `datasets.LabelSpreading` whose probabilities it is
+            trained with, or None; after `prepare`.
         draws: Whether pictures are drawn, and `writes_page` whether the report
             is written; after `prepare`.
 
@@ -105,6 +107,7 @@ class Training:
         self.describe = describe
         self.recipe = self.data = self.model = self.batches = None
         self.notes = []
+        self.spreading = None
         self.folder = None
         self.draws = self.writes_page = False
         self._chief = True
@@ -277,9 +280,7 @@ class Training:
         if not recipe.label_spreading:
             return
         spread = datasets.spread_labels(self.data, seed=self.settings.seed)
-        self.data = spread.data
-        if self._chief and not self.quiet:
-            self.say(f"neighbours: {spread}")
+        self.data, self.spreading = spread.data, spread
 
     def _two(self):
         """Whether there are a teacher and a student."""
@@ -420,6 +421,7 @@ class Training:
             "training": f"{recipe.steps:,} steps of "
             f"{recipe.labeled_batch_size} labeled and "
             f"{recipe.unlabeled_batch_size} unlabeled images",
+            "neighbours": str(self.spreading or ""),
             "devices": self._devices(),
             "results": self.output_dir,
         }

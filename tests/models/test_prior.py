@@ -168,9 +168,9 @@ def test_what_is_no_prior_of_a_batch_is_refused(prior):
         model.train_on_batch(x, y)
 
 
-def test_a_backup_knows_the_prior_again():
+def test_a_backup_knows_whether_there_was_a_prior():
     first, same, other = (
         dict(pipeline.training_dataset(make_data(p), 6, 16).stream.fingerprint)
-        for p in (rows(), rows(), rows(1))
+        for p in (rows(), rows(), None)
     )
     assert first == same != other

@@ -173,6 +173,18 @@ def test_methods_have_their_masking(method, kind, prior):
     assert method in ("freematch", "softmatch") or asked == 0.8
 
 
+def test_label_spreading_is_not_part_of_what_papers_describe():
+    recipe = recipes.get("fashion_mnist")
+    assert recipe.label_spreading and not DIGITS.label_spreading
+    told = {
+        method
+        for method in recipes.METHODS
+        if recipes.for_method(recipe, method).label_spreading
+    }
+    assert told == {"uda_aligned", "no_feedback", "mpl"}
+    assert not recipes.adapt(recipe, label_spreading=False).label_spreading
+
+
 def test_a_masking_without_its_method_goes_with_any():
     assert recipes.loss_arguments(DIGITS)["consistency"].threshold == 0.6
     recipe = recipes.adapt(DIGITS, masking="freematch")

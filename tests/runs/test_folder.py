@@ -241,10 +241,11 @@ def test_nothing_is_written_whose_half_would_stay(tmp_path):
 
 def test_a_run_of_before_masking_can_go_on(picture_data):
     """Its settings.json does not have the fields that came later."""
-    names = {"masking", "masking_momentum", "hard_targets"}
+    names = {"masking", "masking_momentum", "hard_targets", "label_spreading"}
     settings, recipe = runs.Settings(recipe="digits"), recipes.get("digits")
     assert not names & set(settings.record(recipe, picture_data))
     changes = {"masking": "freematch", "hard_targets": True}
+    changes["label_spreading"] = True
     recipe = recipes.adapt(recipe, masking_momentum=0.9, **changes)
     known = settings.record(recipe, picture_data)
     assert {name: known[name] for name in names} == {

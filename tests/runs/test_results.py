@@ -5,7 +5,7 @@ import types
 import numpy as np
 import pytest
 
-from mpl_keras import datasets
+from mpl_keras import datasets, runs
 from mpl_keras.runs import results
 from mpl_keras.runs.training import few_measured
 
@@ -56,3 +56,35 @@ def test_few_pictures_to_measure_on_are_noted():
 )
 def test_enough_pictures_are_not_noted(sizes, count):
     assert len(few_measured(data_of(**sizes))) == count
+
+
+@pytest.mark.parametrize("method", ["supervised", "uda", "uda_aligned", "mpl"])
+def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
+    """By the methods that train with it."""
+    settings = runs.Settings(
+        dataset="digits",
+        method=method,
+        changes={
+            "steps": 4,
+            "student_wait": 1,
+            "num_labeled": 40,
+            "label_spreading": True,
+        },
+        tensorboard=False,
+        report=False,
+    )
+    lines = []
+    folder = tmp_path / "run"
+    training = runs.Training(settings, folder, say=lines.append)
+    found = training.run()
+    told = [line for line in lines if line.startswith("neighbours")]
+    if method in ("supervised", "uda"):
+        assert found["label_spreading"] is None and not told
+        assert training.data.unlabeled_prior is None
+        return
+    neighbors = found["label_spreading"]
+    assert neighbors["accuracy"] > 70 and neighbors["strength"] > 0
+    assert told == [f"neighbours {training.spreading}"]
+    rows = training.data.unlabeled_prior
+    truth = training.data.unlabeled_labels
+    assert (rows.argmax(axis=1) == truth).mean() > 0.8
