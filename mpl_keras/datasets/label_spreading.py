@@ -22,9 +22,7 @@ _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _PASSES = 40  # along the graph
 _BESIDES, _ITERATIONS = 10, 8  # of the search for principal components
 _BALANCING = 50  # passes until the classes have the labels' shares
-_ERRORS = (
-    2.0  # standard errors above a guess from which neighbours are believed
-)
+_ERRORS = 2.0  # standard errors above a guess, or it may be chance
 _BLOCK = 512  # rows whose distances are computed at a time
 _SIDE = 32  # pixels; larger images are made smaller
 _LEAST = 1e-4  # no class is out of the question
@@ -32,7 +30,7 @@ _LEAST = 1e-4  # no class is out of the question
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LabelSpreading:
-    """What label spreading found.
+    """What label spreading found; `str` of it says so in words.
 
     Attributes:
         data: The data, with the probabilities as its `unlabeled_prior`.
@@ -44,7 +42,8 @@ class LabelSpreading:
     Example:
     >>> from mpl_keras import datasets
     >>> print(spread_labels(datasets.two_moons(12, seed=1)))
-    they tell 100 % of the labels rightly; what they say counts with strength 3
+    neighbours give back 100 % of the labels that were held out; these count \
+with strength 3
     """
 
     data: SemiSupervisedData
@@ -53,12 +52,13 @@ class LabelSpreading:
 
     def __str__(self) -> str:
         """What was found, in a sentence."""
+        counts = f"these count with strength {self.strength:g}"
         if self.accuracy is None:
-            return "too few labels to see whether neighbours tell their classes"
-        found = f"they tell {100 * self.accuracy:.0f} % of the labels rightly"
-        if not self.strength:
-            return f"{found}, too few to be believed"
-        return f"{found}; what they say counts with strength {self.strength:g}"
+            told = "too few labels to check what neighbours say"
+            return f"{told}; {counts if self.strength else 'nothing counts'}"
+        told = f"{100 * self.accuracy:.0f} % of the labels that were held out"
+        told = f"neighbours give back {told}"
+        return f"{told}; {counts if self.strength else 'perhaps by chance'}"
 
 
 def spread_labels(
@@ -74,13 +74,12 @@ def spread_labels(
     """Spreads the labels to the unlabeled examples that lie near them.
 
     The graph joins each example to its nearest ones, by the Euclidean distance
-    of the principal components, whitened or as they are, whichever gives more
-    of the labels back that were held out. Its weights are
+    of the principal components, whitened or as they are, whichever makes the
+    labels more probable that are held out. Its weights are
     `exp(-4 (d / d_k)^2)`, with `d_k` the distance of the farthest neighbour
     (Calder et al., "Poisson Learning", 2020). The scores `F` solve
-    `F = alpha S F + (1 - alpha) Y`
-    (Zhou et al., 2003), and are scaled so that the mean over the examples is
-    the labels' share of each class.
+    `F = alpha S F + (1 - alpha) Y` (Zhou et al., 2003), and are scaled until
+    the mean over the examples is the labels' share of each class.
 
     A part of the labels is held out to see whether neighbours tell anything:
     that gives `strength` and `accuracy`. Where it is no more than chance, as
@@ -338,32 +337,34 @@ def _all_targets(labels, fold):
 
 
 def _scores(edges, size, targets, alpha):
-    """Scores [parts, size, classes] that solve F = alpha S F + (1 - alpha) Y.
+    """Scores of each part that solve F = alpha S F + (1 - alpha) Y.
 
     By conjugate gradients, a system for each column.
     """
     begins, ends, weights = edges
     places = np.stack([begins, ends], axis=1)
     graph = tf.SparseTensor(places, weights, [size] * 2)
-    parts, count, classes = targets.shape
-    wide = np.zeros((size, parts * classes), "float32")
-    wide[:count] = targets.transpose(1, 0, 2).reshape(count, -1)
+    count = targets.shape[1]
 
     def dot(one, other):
         return tf.reduce_sum(one * other, axis=0)
 
-    rest = tf.constant(wide * (1.0 - alpha))
-    scores, direction, square = tf.zeros_like(rest), rest, dot(rest, rest)
-    for _ in range(_PASSES):
-        image = tf.sparse.sparse_dense_matmul(graph, direction)
-        image = direction - alpha * image
-        far = tf.math.divide_no_nan(square, dot(direction, image))
-        scores += far * direction
-        rest -= far * image
-        before, square = square, dot(rest, rest)
-        direction = rest + tf.math.divide_no_nan(square, before) * direction
-    scores = tf.nn.relu(scores).numpy().reshape(size, parts, classes)
-    return scores.transpose(1, 0, 2)
+    # One part after another, which takes less memory.
+    for part in targets:
+        rest = np.zeros((size, part.shape[1]), "float32")
+        rest[:count] = part * (1.0 - alpha)
+        rest = tf.constant(rest)
+        scores, direction, square = tf.zeros_like(rest), rest, dot(rest, rest)
+        for _ in range(_PASSES):
+            image = tf.sparse.sparse_dense_matmul(graph, direction)
+            image = direction - alpha * image
+            far = tf.math.divide_no_nan(square, dot(direction, image))
+            scores += far * direction
+            rest -= far * image
+            before, square = square, dot(rest, rest)
+            turn = tf.math.divide_no_nan(square, before)
+            direction = rest + turn * direction
+        yield tf.nn.relu(scores).numpy()
 
 
 def _balanced(scores, labeled, share):

@@ -421,7 +421,7 @@ class Training:
             "training": f"{recipe.steps:,} steps of "
             f"{recipe.labeled_batch_size} labeled and "
             f"{recipe.unlabeled_batch_size} unlabeled images",
-            "neighbours": str(self.spreading or ""),
+            "spreading": str(self.spreading or ""),
             "devices": self._devices(),
             "results": self.output_dir,
         }

@@ -77,14 +77,14 @@ def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
     folder = tmp_path / "run"
     training = runs.Training(settings, folder, say=lines.append)
     found = training.run()
-    told = [line for line in lines if line.startswith("neighbours")]
+    told = [line for line in lines if line.startswith("spreading")]
     if method in ("supervised", "uda"):
         assert found["label_spreading"] is None and not told
         assert training.data.unlabeled_prior is None
         return
     neighbors = found["label_spreading"]
     assert neighbors["accuracy"] > 70 and neighbors["strength"] > 0
-    assert told == [f"neighbours {training.spreading}"]
+    assert told == [f"spreading  {training.spreading}"]
     rows = training.data.unlabeled_prior
     truth = training.data.unlabeled_labels
     assert (rows.argmax(axis=1) == truth).mean() > 0.8
