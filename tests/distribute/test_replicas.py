@@ -347,6 +347,15 @@ def fit(model):""",
     "",
 ).replace("forms.items", "rules.items")
 
+# The prior of each unlabeled example goes where the example goes.
+PRIOR = (
+    """
+data = datasets.spread_labels(data, strength=1.0).data
+if "prior" not in next(iter(make_data()))[0]:
+    sys.exit("no prior in a batch")
+"""
+    + SAME
+)
 OTHERS = """
 forms = {
     "cosine": lambda: feedback.CosineFeedback(0.5),
@@ -365,13 +374,22 @@ forms = {
     "code",
     [
         SAME,
+        PRIOR,
         SAME.replace("\ndef train", f"{OTHERS}\ndef train"),
         ERRORS,
         "names = ['freematch', 'softmatch']" + MASKING,
         "names = ['flexmatch']" + MASKING,  # its state is like the others'
         TRAININGS,
     ],
-    ids=["same", "others", "errors", "masking", "flexmatch", "trainings"],
+    ids=[
+        "same",
+        "prior",
+        "others",
+        "errors",
+        "masking",
+        "flexmatch",
+        "trainings",
+    ],
 )
 def test_two_replicas_are_one(code, tmp_path):
     python(SETUP + code, tmp_path)
