@@ -187,7 +187,9 @@ def test_a_second_start_overwrites_nothing_and_says_so(trained, pictures):
 
 @pytest.mark.slow
 def test_a_killed_run_goes_on(pictures, tmp_path):
-    arguments = [f"--dataset={pictures}", "--steps=120", "--method=uda"]
+    arguments = [f"--dataset={pictures}", "--steps=120"]
+    # What neighbours say is found anew.
+    arguments += ["--method=uda_aligned", "--label_spreading"]
     arguments += ["--evaluate_every=20", "--backup_every=7", "--noreport"]
     process = scripts.start_command(
         "train", *arguments, "--output_dir=killed", cwd=tmp_path
