@@ -92,6 +92,7 @@ class Method:
         final_fraction: Of its peak, to which the student's learning rate
             falls; None is the recipe's.
         recipe: Of `recipes.METHODS`, where the kind is "recipe".
+        spreading: Whether the recipe's label spreading, if it has one, is used.
     """
 
     what: str
@@ -105,6 +106,7 @@ class Method:
     control: str | None = None
     final_fraction: float | None = None
     recipe: str | None = None
+    spreading: bool = True
 
 
 _HYPER = feedback.HypergradientFeedback
@@ -176,6 +178,14 @@ METHODS |= {
         recipe=name,
     )
     for name in recipes.METHODS
+}
+METHODS |= {
+    f"{name}_alone": dataclasses.replace(
+        METHODS[name],
+        what=f"{METHODS[name].what}, without label spreading",
+        spreading=False,
+    )
+    for name in ("recipe_uda_aligned", "recipe_no_feedback", "recipe_mpl")
 }
 
 
@@ -340,7 +350,7 @@ def run(task):
     model = make_model(setting, method, found, steps, seed)
     if method.kind == "recipe":
         recipe = recipes.for_method(setting.recipe, method.recipe)
-        if recipe.label_spreading:
+        if recipe.label_spreading and method.spreading:
             found = datasets.spread_labels(found).data
     batches = mpl_keras.pipeline.training_dataset(
         found,

@@ -56,7 +56,7 @@ import tensorflow as tf
 from absl import app, flags
 
 import mpl_keras
-from mpl_keras import evaluation, pipeline, recipes
+from mpl_keras import datasets, evaluation, pipeline, recipes
 
 _USB = "fixmatch", "freematch", "softmatch", "uda"
 _OURS = "mpl_keras:"
@@ -602,6 +602,9 @@ def run_ours(task):
     """A method of ours."""
     two = task.method in recipes.WITH_STUDENT
     clock = Clock()
+    if recipes.for_method(task.recipe, task.method).label_spreading:
+        found = datasets.spread_labels(task.found).data
+        task = dataclasses.replace(task, found=found)
     model = recipes.make_model(
         task.recipe,
         task.found.unlabeled.shape[1:],
