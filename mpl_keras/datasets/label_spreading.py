@@ -82,8 +82,8 @@ def spread_labels(
     the mean over the examples is the labels' share of each class.
 
     A part of the labels is held out to see whether neighbours tell anything:
-    that gives `strength` and `accuracy`. Where it is no more than chance, as
-    with the pixels of many photographs, the strength is 0.
+    that gives `strength` and `accuracy`. Where it may be chance, as could be
+    expected of the pixels of photographs, the strength is 0.
 
     Args:
         data: Its examples are one array of numbers, or read by number.
