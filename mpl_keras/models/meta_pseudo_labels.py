@@ -302,9 +302,7 @@ class MetaPseudoLabels(SemiSupervisedModel):
         )
 
         # Teacher: own gradient plus the feedback's, in one backward pass.
-        gradient, shown = self._answer(
-            look, labels, sample_weight, reaction, x.get("prior")
-        )
+        gradient, shown = self._answer(look, labels, sample_weight, reaction)
         gradients = passes.apply(self.teacher_optimizer, look, gradient)
 
         led = self.trained[self.average_of]
@@ -348,13 +346,13 @@ class MetaPseudoLabels(SemiSupervisedModel):
         learned = "labeled", "strong"
         return (VIEWS if self.consistency is not None else learned), learned
 
-    def _answer(self, look, labels, sample_weight, reaction, prior):
+    def _answer(self, look, labels, sample_weight, reaction):
         """Gradients of the teacher's loss to its logits; what to show."""
         logits, learned = look.logits, look.learned
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(learned)
             own, shown = self.objective(
-                logits, labels, sample_weight, self.step, prior
+                logits, labels, sample_weight, self.step, look.prior
             )
             if self.feedback is not None:
                 coefficients, h = self.feedback(reaction, self.step)

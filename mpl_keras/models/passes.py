@@ -19,6 +19,7 @@ class Pass(NamedTuple):
     penalty: tf.Tensor
     learned: list[tf.Tensor]  # logits that gradients come from
     unlearned: list[tf.Tensor]  # examples that no gradient tells of
+    prior: tf.Tensor | None  # of the unlabeled examples' classes
 
 
 def forward(network, x, views, learned):
@@ -45,7 +46,8 @@ def forward(network, x, views, learned):
         penalty = penalty_of(network, logits["labeled"].dtype)
     learned = [logits[view] for view in learned]
     unlearned = floats_of([x[view] for view in apart])
-    return Pass(network, tape, logits, penalty, learned, unlearned)
+    prior = x.get("prior")
+    return Pass(network, tape, logits, penalty, learned, unlearned, prior)
 
 
 def apply(optimizer, recorded, gradients):

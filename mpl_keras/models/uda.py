@@ -148,7 +148,7 @@ class UDA(SemiSupervisedModel):
         with tf.GradientTape() as tape:
             tape.watch(look.learned)
             loss, shown = self.objective(
-                look.logits, y, sample_weight, self.step, x.get("prior")
+                look.logits, y, sample_weight, self.step, look.prior
             )
         gradient = passes.gradients_of(tape, loss, look.learned)
         gradients = passes.apply(self.optimizer, look, gradient)
