@@ -279,6 +279,8 @@ class Training:
         recipe = recipes.for_method(self.recipe, self.settings.method)
         if not recipe.label_spreading:
             return
+        if self._chief and not self.quiet:
+            self.say("asking the neighbours of the unlabeled pictures")
         spread = datasets.spread_labels(self.data, seed=self.settings.seed)
         self.data, self.spreading = spread.data, spread
 
