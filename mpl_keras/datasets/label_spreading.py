@@ -113,9 +113,7 @@ def spread_labels(
     if strength is not None:
         strength = arguments.number("strength", strength, 0)
     neighbors = arguments.integer("neighbors", neighbors, 1)
-    alpha = arguments.number("alpha", alpha, 0, 1)
-    if not 0 < alpha < 1:
-        raise ArgumentError("alpha", "be between 0 and 1", str(alpha))
+    alpha = arguments.number("alpha", alpha, above=0, below=1)
     components = arguments.integer("components", components, 1)
     most = arguments.integer("most", most, 1)
     random = np.random.RandomState(
@@ -136,12 +134,13 @@ def spread_labels(
     fold = _folds(labels)
     known = _features(labeled, np.arange(len(labels)))
     joined = np.concatenate([known, _features(unlabeled, inside)])
+    axes, spread = _principal_axes(joined, components)
     best = None
-    for whiten in (True, False):
-        axes = _principal_axes(joined, components, whiten)
-        found = _Spread(joined @ axes, labels, fold, neighbors, alpha)
+    for scale in (spread, 1.0):  # whitened, and as they are
+        scaled = (axes / scale).astype("float32")
+        found = _Spread(joined @ scaled, labels, fold, neighbors, alpha)
         if best is None or found.gain > best[0].gain:
-            best = found, axes
+            best = found, scaled
     found, axes = best
 
     prior = np.zeros((count, data.num_classes), "float32")
@@ -208,8 +207,8 @@ def _features(x, numbers):
     return np.concatenate(found)
 
 
-def _principal_axes(x, components, whiten):
-    """The principal components; whitened, what lies along them varies by 1.
+def _principal_axes(x, components):
+    """The axes of the principal components, and the spread along each.
 
     By subspace iteration: all of thousands of features would take minutes.
     """
@@ -224,9 +223,8 @@ def _principal_axes(x, components, whiten):
     # Where nothing varies there is nothing to see but rounding.
     kept = values > 1e-6 * max(values[0], 1e-12)
     if not kept.any():
-        return np.zeros((x.shape[1], 1), "float32")
-    axes = axes @ turned[:, kept]
-    return (axes / np.sqrt(values[kept]) if whiten else axes).astype("float32")
+        return np.zeros((x.shape[1], 1)), 1.0
+    return axes @ turned[:, kept], np.sqrt(values[kept])
 
 
 class _Spread:
