@@ -92,7 +92,8 @@ class Method:
         final_fraction: Of its peak, to which the student's learning rate
             falls; None is the recipe's.
         recipe: Of `recipes.METHODS`, where the kind is "recipe".
-        spreading: Whether the recipe's label spreading, if it has one, is used.
+        spreading: Whether the labels are spread, `datasets.spread_labels`; None
+            is as the recipe says, and not at all without one.
     """
 
     what: str
@@ -106,7 +107,7 @@ class Method:
     control: str | None = None
     final_fraction: float | None = None
     recipe: str | None = None
-    spreading: bool = True
+    spreading: bool | None = None
 
 
 _HYPER = feedback.HypergradientFeedback
@@ -186,6 +187,14 @@ METHODS |= {
         spreading=False,
     )
     for name in ("recipe_uda_aligned", "recipe_no_feedback", "recipe_mpl")
+}
+METHODS |= {
+    f"{name}_spread": dataclasses.replace(
+        METHODS[name],
+        what=f"{METHODS[name].what}, with label spreading",
+        spreading=True,
+    )
+    for name in ("uda", "no_feedback", "mpl")
 }
 
 
@@ -331,6 +340,13 @@ def make_model(setting, method, found, steps, seed):
     return model
 
 
+def spreads(setting, method):
+    """Whether the labels are spread before a training."""
+    if method.spreading is not None or method.kind != "recipe":
+        return bool(method.spreading)
+    return recipes.for_method(setting.recipe, method.recipe).label_spreading
+
+
 def accuracy_of(network, found):
     """Share of the test examples that a network classifies correctly, in %."""
     right = [
@@ -348,10 +364,8 @@ def run(task):
     found = setting.split(seed, validation)
     steps = steps_of(task)
     model = make_model(setting, method, found, steps, seed)
-    if method.kind == "recipe":
-        recipe = recipes.for_method(setting.recipe, method.recipe)
-        if recipe.label_spreading and method.spreading:
-            found = datasets.spread_labels(found).data
+    if spreads(setting, method):
+        found = datasets.spread_labels(found).data
     batches = mpl_keras.pipeline.training_dataset(
         found,
         setting.recipe.labeled_batch_size,
