@@ -19,7 +19,8 @@ _SETTINGS = "settings.json"
 _METRICS = "metrics.csv"
 # What is written in the folder of a run, of a comparison or of a search.
 _WRITTEN = (
-    r"(settings|results|best)\.json|(metrics|results|label_next)\.csv|table\.md"
+    r"(settings|results|best|label_spreading)\.json|table\.md"
+    r"|(metrics|results|label_next)\.csv"
     r"|(report|comparison)\.html|(curves|confusion_matrix|accuracies)\.png"
     r"|(student|teacher|network|finetuned)(_as_trained)?(\.keras|\.md)?"
 )

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 import textwrap
 import time
@@ -34,6 +35,7 @@ from mpl_keras.runs.metrics import SaveMetrics
 from mpl_keras.runs.settings import Settings
 
 _MEASURED = 1000  # unlabeled pictures, after each epoch
+_SPREADING = "label_spreading.json"  # strength, and accuracy on labels held out
 _FEW, _FEW_OF_CLASS = 50, 5  # test or validation pictures
 # What a run may be told to leave besides, by the name of the setting.
 _LEFT = {"baseline": results.BASELINE, "report": "report.html"}
@@ -241,6 +243,12 @@ class Training:
     def _begin(self):
         if self._chief:
             self.folder.begin()
+            if self.spreading is not None:
+                told = {
+                    name: getattr(self.spreading, name)
+                    for name in ("strength", "accuracy")
+                }
+                self.folder.write(_SPREADING, files.json_writer(told))
             self._describe()
 
     def _make_model(self):
@@ -281,8 +289,20 @@ class Training:
             return
         if self._chief and not self.quiet:
             self.say("asking the neighbours of the unlabeled pictures")
-        spread = datasets.spread_labels(self.data, seed=self.settings.seed)
-        self.data, self.spreading = spread.data, spread
+        self.spreading = datasets.spread_labels(
+            self.data,
+            strength=self._known_strength(),
+            seed=self.settings.seed,
+        )
+        self.data = self.spreading.data
+
+    def _known_strength(self):
+        """That of a run that goes on: rounding may decide between two."""
+        path = os.path.join(self.output_dir, _SPREADING)
+        if not os.path.exists(path):
+            return None
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)["strength"]
 
     def _two(self):
         """Whether there are a teacher and a student."""

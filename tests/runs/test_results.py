@@ -1,5 +1,6 @@
 """What is said and written at the end of a training."""
 
+import json
 import types
 
 import numpy as np
@@ -88,3 +89,33 @@ def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
     rows = training.data.unlabeled_prior
     truth = training.data.unlabeled_labels
     assert (rows.argmax(axis=1) == truth).mean() > 0.8
+
+
+def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
+    """On a machine that rounds otherwise, another strength may be as good."""
+    settings = runs.Settings(
+        dataset="digits",
+        method="uda_aligned",
+        changes={"steps": 4, "num_labeled": 40, "label_spreading": True},
+        tensorboard=False,
+        report=False,
+    )
+    folder = tmp_path / "run"
+    path = folder / "label_spreading.json"
+    first = runs.Training(settings, folder, say=lambda line: None)
+    first.run()
+    known = json.loads(path.read_text())
+    assert known == {
+        "strength": first.spreading.strength,
+        "accuracy": first.spreading.accuracy,
+    }
+    # As one that was killed before its end, elsewhere.
+    (folder / "results.json").unlink()
+    path.write_text(json.dumps(known | {"strength": 0.25}))
+    again = runs.Training(settings, folder, resume=True, say=lambda line: None)
+    found = again.run()
+    assert found["label_spreading"]["strength"] == 0.25
+    wanted = datasets.spread_labels(first.data, strength=0.25)
+    np.testing.assert_array_equal(
+        again.data.unlabeled_prior, wanted.data.unlabeled_prior
+    )
