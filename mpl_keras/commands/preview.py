@@ -8,6 +8,7 @@ import numpy as np
 from mpl_keras import augment, datasets, files, report, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.commands import train
 from mpl_keras.commands.command import Command
 from mpl_keras.datasets import pictures
 from mpl_keras.report import preview as sheet
@@ -21,20 +22,13 @@ Draws a sheet of pictures: originals, and weak and strong views of each.
     mpl-keras preview --dataset=pictures --views=cifar
     mpl-keras preview --views=imagenet --folder=my_pictures
 
-With --dataset the views are those that `mpl-keras train` with the same
---dataset takes, and the pictures are its unlabeled ones, of the same size.
+With --dataset the views are those that `mpl-keras train` with the same flags
+takes, and the pictures are its unlabeled ones, of the same size.
 
 Look at it before you train: the class must still be seen in every strong
 view.""",
 )
 _group = COMMAND.group("Pictures")
-_group.string(
-    "dataset",
-    None,
-    "As of `mpl-keras train`: a folder of pictures, a name of TensorFlow "
-    "Datasets, or digits",
-    "none",
-)
 _group.string(
     "folder",
     None,
@@ -43,6 +37,7 @@ _group.string(
     "--views=digits",
 )
 _group.integer("rows", 6, "Images to show", 1, 64)
+train.define_data_flags(COMMAND, "none")
 _group = COMMAND.group("Views")
 _group.choice(
     "views",
@@ -74,6 +69,7 @@ def preview() -> None:
     if flags.dataset is not None:
         images, views, title = load_dataset(flags)
     else:
+        _check_alone()
         images, views, title = load(flags)
     files.write_whole(
         flags.output,
@@ -104,6 +100,18 @@ def check_output(output: str, overwrite: bool) -> None:
     files.check_free(output, overwrite, "output")
 
 
+def _check_alone():
+    """Raises for what says something of a data set, where there is none."""
+    for name in ("num_labeled", *train.told_of(COMMAND.flags)):
+        if name not in ("dataset", "seed") and COMMAND.given(name):
+            raise ArgumentError(
+                name,
+                "be given with {dataset} alone",
+                str(COMMAND.flags[name].value),
+                others={"dataset": "none"},
+            )
+
+
 def load_dataset(flags: Any) -> tuple[np.ndarray, augment.Views, str]:
     """Unlabeled images of a data set, the views of a training, and a title."""
     for name in ("folder", "size"):
@@ -115,10 +123,8 @@ def load_dataset(flags: Any) -> tuple[np.ndarray, augment.Views, str]:
                 getattr(flags, name),
                 others={"dataset": flags.dataset},
             )
-    changes = {} if flags.views is None else {"views": flags.views}
-    settings = runs.Settings(
-        dataset=flags.dataset, changes=changes, seed=flags.seed
-    )
+    changes = train.changes_of(flags)
+    settings = runs.Settings(changes=changes, **train.told_of(flags))
     data, recipe = runs.load_data(settings)
     count = len(data.unlabeled)
     order = np.random.default_rng(flags.seed).permutation(count)

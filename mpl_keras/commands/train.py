@@ -52,14 +52,26 @@ WEIGHTS = (
 )
 
 
-def define_data_flags(command: Command) -> None:
-    """Which pictures, and which of them keep their labels."""
+def define_data_flags(
+    command: Command,
+    dataset: str = "the recipe's",
+    digits: int = 10,
+    validation: float = 0.0,
+) -> None:
+    """Which pictures, and which of them keep their labels.
+
+    Args:
+        command: Whose flags they are.
+        dataset: In words, what is taken without --dataset.
+        digits: How many labels digits keep without --num_labeled.
+        validation: Share that is set aside without --validation_fraction.
+    """
     data = command.group("Data")
     data.string(
         "dataset",
         None,
         "A folder of pictures, a name of TensorFlow Datasets, or digits",
-        "the recipe's",
+        dataset,
     )
     data.string(
         "labels",
@@ -74,11 +86,12 @@ def define_data_flags(command: Command) -> None:
         None,
         "Keep the labels of so many images",
         least=None,
-        shown="all that are sorted in a folder, 10 of digits, the recipe's",
+        shown=f"all that are sorted in a folder, {digits} of digits, the "
+        "recipe's",
     )
     data.float(
         "validation_fraction",
-        0.0,
+        validation,
         "Share of the labels that is set aside, to choose settings on",
     )
     data.bool(
@@ -318,6 +331,25 @@ _device.bool(
 )
 
 
+def changes_of(flags: Any) -> dict[str, Any]:
+    """What flags change of a recipe, by the names of its fields."""
+    changes = {
+        name: flags[name].value
+        for group in RECIPE.values()
+        for name in group
+        if name in flags and flags[name].value is not None
+    }
+    if flags.num_labeled is not None:
+        changes["num_labeled"] = flags.num_labeled
+    return changes
+
+
+def told_of(flags: Any) -> dict[str, Any]:
+    """What flags say of `runs.Settings`, besides the changes of a recipe."""
+    fields = {field.name for field in dataclasses.fields(runs.Settings)}
+    return {name: flags[name].value for name in flags if name in fields}
+
+
 def settings_of(command: Command) -> runs.Settings:
     """The settings that flags give; of a run that goes on, its own.
 
@@ -328,21 +360,11 @@ def settings_of(command: Command) -> runs.Settings:
         ArgumentError: A setting is not what it must be.
     """
     flags = command.flags
-    fields = {field.name for field in dataclasses.fields(runs.Settings)}
-    names = [name for name in flags if name in fields]
-    changes = {
-        name: flags[name].value
-        for group in RECIPE.values()
-        for name in group
-        if name in flags and flags[name].value is not None
-    }
-    if flags.num_labeled is not None:
-        changes["num_labeled"] = flags.num_labeled
-    told: dict[str, Any] = {name: flags[name].value for name in names}
+    changes, told = changes_of(flags), told_of(flags)
     if not flags.resume or command.given("dataset") or command.given("recipe"):
         return runs.Settings(changes=changes, **told)
     before = runs.load(flags.output_dir)
-    again = {name: told[name] for name in names if command.given(name)}
+    again = {name: value for name, value in told.items() if command.given(name)}
     return dataclasses.replace(
         before, changes={**before.changes, **changes}, **again
     )

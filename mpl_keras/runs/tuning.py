@@ -10,6 +10,8 @@ from mpl_keras.models import SemiSupervisedModel
 from mpl_keras.runs.folder import RunFolder
 from mpl_keras.runs.settings import recipe_fields
 
+SEARCHED = ("feedback_weight", "consistency_weight", "temperature")
+
 
 def tune(
     data: datasets.SemiSupervisedData,
@@ -25,8 +27,8 @@ def tune(
     `feedback_weight`, `consistency_weight` and `temperature` are searched. The
     test examples choose nothing: only the network of the best settings is
     measured on them. `folder` gets the trials; best.json, which is what this
-    returns; the classifier `student`; and settings.json, by which a search that
-    goes on is known.
+    returns; the classifier, `student` or `teacher`, whichever is averaged; and
+    settings.json, by which a search that goes on is known.
 
     Args:
         data: Images with validation examples.
@@ -38,8 +40,8 @@ def tune(
             trial that was finished.
 
     Returns:
-        "settings" by name, "val_accuracy", and "test_accuracy" where there are
-        test examples.
+        "settings" by name, "val_accuracy", "network", which names the
+        classifier, and "test_accuracy" where there are test examples.
 
     Raises:
         ImportError: KerasTuner is not installed.
@@ -74,7 +76,7 @@ def _settings(data, recipe, seed):
     known = {f"{name}_images": len(x) for name, x in sets.items()}
     return {
         **recipe_fields(recipe),
-        "searched": ["feedback_weight", "consistency_weight", "temperature"],
+        "searched": list(SEARCHED),
         "seed": seed,
         "class_names": data.class_names,
         **known,
@@ -90,16 +92,18 @@ def _search(data, recipe, run, trials, seed):
     best = tuner.get_best_hyperparameters()[0]
     model = trial.build(best)
     trial.fit(best, model)
+    *_, averaged = model.trained
     result = {
         "settings": best.values,
+        "network": averaged,
         "val_accuracy": tuner.oracle.get_best_trials()[0].score,
     }
     if data.test is not None:
         measured = model.evaluate(data.test, verbose=0, return_dict=True)
         result["test_accuracy"] = measured["accuracy"]
     run.write("best.json", files.json_writer(result))
-    student = run.file("student")
-    export.write_classifier(model, student, data, overwrite=True)
+    classifier = run.file(result["network"])
+    export.write_classifier(model, classifier, data, overwrite=True)
     return result
 
 
@@ -107,6 +111,8 @@ class _Trial:
     """What is built and trained with the settings of a trial."""
 
     def __init__(self, data, recipe, seed):
+        if recipe.label_spreading:
+            data = datasets.spread_labels(data, seed=seed).data
         self._data = data
         self._recipe = recipe
         self._seed = seed

@@ -117,3 +117,27 @@ def test_what_is_missing_is_told_once(monkeypatch, tmp_path, capsys):
     told = capsys.readouterr().err
     assert told.count("preview") == 1
     assert 'needs matplotlib: pip install "mpl_keras[report]"' in told
+
+
+def test_pictures_of_a_table_are_shown(tmp_path, monkeypatch, capsys):
+    """With the flags of a training, of which some need --dataset."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    random = np.random.default_rng(0)
+    lines = ["file,class"]
+    for number in range(6):
+        pixels = random.integers(0, 256, (28, 28), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "own" / f"{number}.png")
+        if number < 4:
+            lines.append(f"{number}.png,{'ab'[number % 2]}")
+    (tmp_path / "own.csv").write_text("\n".join(lines) + "\n")
+    given = "--labels=own.csv", "--nolabeled_in_unlabeled"
+    COMMAND.run(["--dataset=own", *given, "--output=a.png"])
+    assert "Wrote a.png: 2 images." in capsys.readouterr().out
+    for flag in given:
+        with pytest.raises(SystemExit) as stop:
+            COMMAND.run([flag, "--output=b.png"])
+        assert stop.value.code == 1
+        said = capsys.readouterr().err
+        assert "must be given with --dataset alone" in said
+    assert not (tmp_path / "b.png").exists()

@@ -4,9 +4,12 @@ import importlib.util
 import json
 import os
 
+import numpy as np
 import pytest
 import scripts
+from PIL import Image
 
+from mpl_keras import runs
 from mpl_keras.commands.tune import COMMAND
 
 
@@ -43,6 +46,8 @@ def test_tune(tmp_path):
         (["--dataset=/nowhere"], "--dataset must be a folder that exists"),
         (["--num_labeled=15"], "--num_labeled must be a multiple of 10"),
         (["--validation_fraction=0"], "--validation_fraction must be above 0"),
+        (["--temperature=1"], "--temperature must be left out: it is searched"),
+        (["--labels=none.csv"], "--labels must"),
         (["--output_dir=file"], "--output_dir must be a folder"),
     ],
 )
@@ -59,6 +64,49 @@ def test_mistakes_are_said_before_time_is_spent(
     error = capsys.readouterr().err
     assert error.startswith(f"mpl-keras tune: {message}")
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "sizes"),
+    [
+        (False, [], (16, 4)),  # a fifth is set aside
+        (True, [], (20, 6)),
+        (False, ["--validation_fraction=0.4"], (12, 8)),
+        (False, ["--num_labeled=4"], (4, 4)),
+    ],
+)
+def test_pictures_are_searched_on_as_they_are_trained_on(
+    own, flags, sizes, tmp_path, monkeypatch, capsys
+):
+    """All that are sorted, by the recipe for their size."""
+    if importlib.util.find_spec("keras_tuner") is None:
+        pytest.skip("KerasTuner is not installed")
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    counts = {"labeled/a": 10, "labeled/b": 10, "unlabeled": 5}
+    if own:
+        counts |= {"validation/a": 3, "validation/b": 3}
+    for part, count in counts.items():
+        (tmp_path / "own" / part).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 256, (28, 28), np.uint8)
+            image = Image.fromarray(pixels)
+            image.save(tmp_path / "own" / part / f"{number}.png")
+    asked = []
+
+    def search(data, recipe, *rest, **options):
+        asked.append((data, recipe))
+        return {"settings": {"temperature": 0.5}, "network": "teacher"}
+
+    monkeypatch.setattr(runs, "tune", search)
+    COMMAND.run(["--dataset=own", "--output_dir=out", *flags])
+    ((data, recipe),) = asked
+    assert recipe.name == "fashion_mnist" and recipe.label_spreading
+    held = data.validation.stream.num_examples
+    assert (len(data.labeled[1]), held) == sizes
+    said = capsys.readouterr().out
+    assert "wrote best.json and teacher/ to out" in said
+    assert "takes what was found as --temperature=0.5" in said
 
 
 def test_help(capsys):

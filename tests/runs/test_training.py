@@ -111,6 +111,19 @@ def test_results_among_the_pictures_are_refused(
     assert [path.name for path in tmp_path.rglob("*")] == ["data"]
 
 
+@pytest.mark.parametrize("spreads", [False, True])
+def test_a_search_spreads_labels_as_a_training_does(spreads):
+    data = datasets.digits(40, dtype="uint8")
+    recipe = recipes.adapt(recipes.get("digits"), label_spreading=spreads)
+    trial = tuning._Trial(data, recipe, 3)
+    prior = trial._data.unlabeled_prior
+    if not spreads:
+        assert prior is None
+        return
+    wanted = datasets.spread_labels(data, seed=3).data.unlabeled_prior
+    np.testing.assert_array_equal(prior, wanted)
+
+
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
     """Trials of other data or steps would be compared with each other."""
     if importlib.util.find_spec("keras_tuner") is None:
