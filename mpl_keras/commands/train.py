@@ -5,6 +5,7 @@ import functools
 import signal
 import sys
 import typing
+from collections.abc import Collection
 from typing import Any
 
 from mpl_keras import recipes, runs
@@ -56,7 +57,7 @@ def define_data_flags(
     command: Command,
     dataset: str = "the recipe's",
     digits: int = 10,
-    validation: float = 0.0,
+    validation: float | None = 0.0,
 ) -> None:
     """Which pictures, and which of them keep their labels.
 
@@ -64,7 +65,8 @@ def define_data_flags(
         command: Whose flags they are.
         dataset: In words, what is taken without --dataset.
         digits: How many labels digits keep without --num_labeled.
-        validation: Share that is set aside without --validation_fraction.
+        validation: Share that is set aside without --validation_fraction;
+            None is a fifth where there are no validation images.
     """
     data = command.group("Data")
     data.string(
@@ -93,6 +95,7 @@ def define_data_flags(
         "validation_fraction",
         validation,
         "Share of the labels that is set aside, to choose settings on",
+        shown="0.2 without validation images" if validation is None else None,
     )
     data.bool(
         "labeled_in_unlabeled",
@@ -275,8 +278,15 @@ def _shown(name: str) -> str:
     return "; ".join(ranges)
 
 
-def define_recipe_flags(command: Command) -> None:
-    """What a recipe says, and these flags override."""
+def define_recipe_flags(
+    command: Command, without: Collection[str] = ()
+) -> None:
+    """What a recipe says, and these flags override.
+
+    Args:
+        command: Whose flags they are.
+        without: Names of fields that get no flag.
+    """
     types = {
         name: typing.get_args(kind) or (kind,)
         for name, kind in typing.get_type_hints(recipes.Recipe).items()
@@ -284,6 +294,8 @@ def define_recipe_flags(command: Command) -> None:
     for title, fields in RECIPE.items():
         group = command.group(title)
         for name, text in fields.items():
+            if name in without:
+                continue
             if bool in types[name]:
                 # None is the recipe's, which the flag's own text cannot show.
                 group.bool(name, None, f"{text} (default: {_shown(name)})")

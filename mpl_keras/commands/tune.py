@@ -2,24 +2,27 @@
 
 import json
 import os
+import shlex
 
 from mpl_keras import files, recipes, runs
 from mpl_keras.checks import arguments, names
 from mpl_keras.checks.arguments import ArgumentError
 from mpl_keras.commands import train
 from mpl_keras.commands.command import Command, say
+from mpl_keras.datasets import folder_files
 from mpl_keras.runs.training import notes_on
 from mpl_keras.runs.tuning import SEARCHED
 
 COMMAND = Command(
     "tune",
     """\
-Searches settings on validation images, with KerasTuner.
+Searches settings of Meta Pseudo Labels on validation images, with KerasTuner.
 
     mpl-keras tune --dataset=pictures --trials=10 --output_dir=tuned
 
-feedback_weight, consistency_weight and temperature are searched; all else is as
-in `mpl-keras train` with the same flags. A share of the sorted images is set
+feedback_weight, consistency_weight and temperature are searched, and the first
+trial has those of the recipe. All else is as in `mpl-keras train` with the same
+flags. A share of the sorted images is set
 aside to choose on, unless there are validation images. The test images choose
 nothing: only the network of the best settings is measured on them, and it is
 exported. Started again with --resume and the same flags, the search goes on
@@ -31,10 +34,11 @@ labels finds settings that you could not have found with your own.""",
 FLAGS = COMMAND.flags
 _DIGITS = 20  # labels, of which a part is set aside
 _ASIDE = 0.2
+_OWN = ("output_dir", "resume", "trials", "validation_fraction")
 _group = COMMAND.group("Search")
 _group.string("output_dir", None, "Where results go. It must be given")
 _group.bool("resume", False, "Go on with the search in --output_dir")
-_group.integer("trials", 10, "Settings to try", 1)
+_group.integer("trials", 10, "Settings to try, the recipe's first", 1)
 _group.integer("seed", 0, "Seed of the split, networks, order and search", 0)
 _group.string(
     "recipe",
@@ -42,8 +46,9 @@ _group.string(
     f"Where settings begin: {', '.join(recipes.names())}",
     "the one for images of that size",
 )
-train.define_data_flags(COMMAND, "digits", _DIGITS, _ASIDE)
-train.define_recipe_flags(COMMAND)
+train.define_data_flags(COMMAND, "digits", _DIGITS, None)
+_FINETUNE = ("finetune_steps", "finetune_learning_rate", "finetune_batch_size")
+train.define_recipe_flags(COMMAND, [*SEARCHED, *_FINETUNE])
 
 
 @COMMAND.main
@@ -53,18 +58,10 @@ def tune() -> None:
         COMMAND.stop("--output_dir must be given, the folder of results.", 2)
     names.require("keras_tuner", "The search", '"mpl_keras[tune]"')
     files.check_folder(FLAGS.output_dir, FLAGS.resume, "output_dir", "resume")
-    for name in SEARCHED:
-        if COMMAND.given(name):
-            raise ArgumentError(
-                name, "be left out: it is searched", str(FLAGS[name].value)
-            )
     settings = _settings()
     settings.check_outside(FLAGS.output_dir)
     data, recipe = runs.load_data(settings, say)
-    if data.validation is None:
-        raise ArgumentError(
-            "validation_fraction", "be above 0", str(FLAGS.validation_fraction)
-        )
+    _describe(data, recipe)
     for note in notes_on(settings, recipe, data):
         say(f"note: {note}")
     with arguments.passing({"folder": "output_dir"}):
@@ -75,12 +72,19 @@ def tune() -> None:
             trials=FLAGS.trials,
             seed=FLAGS.seed,
             resume=FLAGS.resume,
+            say=say,
         )
+    count = data.validation.stream.num_examples
     print(json.dumps(result, indent=1))
-    print(f"wrote best.json and {result['network']}/ to {FLAGS.output_dir}")
-    found = result["settings"].items()
-    flags = " ".join(f"--{name}={value:.3g}" for name, value in found)
-    print(f"`mpl-keras train` takes what was found as {flags}")
+    print(
+        f"best       {100 * result['val_accuracy']:.1f} % of {count:,} "
+        "validation images, the recipe's own settings "
+        f"{100 * result['recipe_val_accuracy']:.1f} %"
+    )
+    print(
+        f"wrote      best.json and {result['network']}/ to {FLAGS.output_dir}"
+    )
+    print(f"to train   {_command(result['settings'])}")
 
 
 def _settings():
@@ -90,7 +94,40 @@ def _settings():
         told["dataset"] = "digits"
     if told["dataset"] == "digits":
         changes.setdefault("num_labeled", _DIGITS)
-    own = os.path.join(told["dataset"] or "", "validation")
-    if not COMMAND.given("validation_fraction") and os.path.isdir(own):
-        told["validation_fraction"] = 0.0
+    name = told["dataset"] or ""
+    known = os.path.isdir(name) and folder_files.holds_validation(
+        name, told["labels"]
+    )
+    if told["validation_fraction"] is None:
+        told["validation_fraction"] = 0.0 if known else _ASIDE
+    if not (known or told["validation_fraction"]):
+        raise ArgumentError(
+            "validation_fraction",
+            "be above 0 where there are no validation images",
+            str(told["validation_fraction"]),
+        )
     return runs.Settings(changes=changes, **told)
+
+
+def _describe(data, recipe):
+    """Says what will be done."""
+    say(
+        f"images     {len(data.labeled[1]):,} labeled, {len(data.unlabeled):,} "
+        f"unlabeled, {data.validation.stream.num_examples:,} to choose on"
+    )
+    say(
+        f"trials     {FLAGS.trials}, each {recipe.steps:,} steps of mpl after "
+        f"recipe {recipe.name}; the first with its own settings"
+    )
+
+
+def _command(settings):
+    """What trains with the settings that were found, and all other flags."""
+    given = [name for name in FLAGS if COMMAND.given(name)]
+    told = [FLAGS[name].serialize() for name in given if name not in _OWN]
+    if not {"dataset", "recipe"} & set(given):
+        told.append("--dataset=digits")
+    if FLAGS.num_labeled is None and "--dataset=digits" in told:
+        told.append(f"--num_labeled={_DIGITS}")
+    told += [f"--{name}={value:.3g}" for name, value in settings.items()]
+    return shlex.join(["mpl-keras", "train", *told, "--output_dir=run"])

@@ -179,6 +179,19 @@ def find_listed(path, labels):
     return entries, problems, classes
 
 
+def holds_validation(path: str, labels: str | None = None) -> bool:
+    """Whether there are validation pictures; nothing of them is read.
+
+    Args:
+        path: The folder of pictures.
+        labels: The table that names classes and parts, or None.
+    """
+    if labels is not None:
+        rows, _ = _read_labels(path, labels)
+        return any(part == "validation" for _, part in rows.values())
+    return any(files for *_, files in os.walk(os.path.join(path, "validation")))
+
+
 def _read_labels(path, labels):
     """Class and part by real path, and the classes, sorted."""
     if not os.path.isfile(labels):

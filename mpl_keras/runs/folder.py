@@ -173,6 +173,14 @@ class RunFolder:
         with open(path, encoding="utf-8") as file:
             known = json.load(file)
         asked = known.pop("request", None)
+        kind, own = _kind(known), _kind(self._settings)
+        if kind != own:
+            raise FileInTheWayError(
+                argument,
+                f"be new, empty, or the folder of a {own} to go on with",
+                self.path,
+                note=f", the folder of a {kind}",
+            )
         different = _different(known, self._settings)
         if not different:
             return
@@ -227,6 +235,13 @@ class RunFolder:
             writer = csv.DictWriter(file, list(names))
             writer.writeheader()
             writer.writerows(self.rows)
+
+
+def _kind(settings):
+    """What a folder with these settings is of."""
+    if "searched" in settings:
+        return "search"
+    return "comparison" if "methods" in settings else "training"
 
 
 def _different(known, settings):

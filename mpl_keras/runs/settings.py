@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mpl_keras import recipes
+from mpl_keras import augment, recipes
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.datasets import folder_files
@@ -139,8 +139,11 @@ class Settings:
         arguments.integer("steps_per_execution", self.steps_per_execution, 1)
         with arguments.passing({"name": "recipe"}):
             recipe = recipes.get(self.recipe or "digits")
-        # Numbers out of range are found before many files are read.
+        # What is wrong is found before many files are read.
         recipes.adapt(recipe, **self.changes)
+        if self.changes.get("views") is not None:
+            with arguments.passing({"name": "views"}):
+                augment.named_views(self.changes["views"], 32, 32)
 
     @property
     def named(self) -> recipes.Recipe | None:

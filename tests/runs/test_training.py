@@ -111,19 +111,6 @@ def test_results_among_the_pictures_are_refused(
     assert [path.name for path in tmp_path.rglob("*")] == ["data"]
 
 
-@pytest.mark.parametrize("spreads", [False, True])
-def test_a_search_spreads_labels_as_a_training_does(spreads):
-    data = datasets.digits(40, dtype="uint8")
-    recipe = recipes.adapt(recipes.get("digits"), label_spreading=spreads)
-    trial = tuning._Trial(data, recipe, 3)
-    prior = trial._data.unlabeled_prior
-    if not spreads:
-        assert prior is None
-        return
-    wanted = datasets.spread_labels(data, seed=3).data.unlabeled_prior
-    np.testing.assert_array_equal(prior, wanted)
-
-
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
     """Trials of other data or steps would be compared with each other."""
     if importlib.util.find_spec("keras_tuner") is None:
@@ -149,11 +136,21 @@ def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
         tune(resume=False)
     for changes, said in (
         ({"num_labeled": 30}, "labeled_images was 20, is 30"),
-        ({"steps": 60}, "steps was 1500, is 60"),
+        ({"steps": 60}, "where `steps` was 1500.*Received: .*steps=60"),
         ({"seed": 1}, "checksum of the labeled images was"),
     ):
         with pytest.raises(FileExistsError, match=said):
             tune(**changes)
+    (tmp_path / "training").mkdir()
+    known = json.dumps({"seed": 0})
+    (tmp_path / "training" / "settings.json").write_text(known)
+    with pytest.raises(FileExistsError, match="of a search .* of a training"):
+        runs.tune(
+            datasets.digits(20, validation_fraction=0.2),
+            recipe,
+            tmp_path / "training",
+            resume=True,
+        )
     lock = files.FolderLock(tmp_path / "tuned")
     lock.acquire()
     with pytest.raises(BlockingIOError, match="`folder` must be .*one job"):
