@@ -176,7 +176,7 @@ def test_the_first_trial_has_the_settings_of_the_recipe(tmp_path):
         )
         trial = tuning._Trial(data, recipe, 0)
         tuner = tuning._tuner(trial, tmp_path / feedback, 3, seed=0)
-        trials = [tuner.oracle.create_trial("tuner") for _ in range(3)]
+        trials = [tuner.oracle.create_trial(f"tuner{k}") for k in range(3)]
         first, *others = (trial.hyperparameters.values for trial in trials)
         assert first == trial.recipes_own and len(first) == searched
         assert first["consistency_weight"] == 12.0
