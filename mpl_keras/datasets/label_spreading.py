@@ -110,6 +110,12 @@ def spread_labels(
     >>> bool((prior.argmax(axis=1) == truth).mean() > 0.9)
     True
     """
+    if not isinstance(data, SemiSupervisedData):
+        raise ArgumentError(
+            "data",
+            "be a SemiSupervisedData, such as `datasets.from_arrays` gives",
+            type(data).__name__,
+        )
     if strength is not None:
         strength = arguments.number("strength", strength, 0)
     neighbors = arguments.integer("neighbors", neighbors, 1)

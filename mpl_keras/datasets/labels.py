@@ -191,8 +191,9 @@ def _check_texts(values, argument):
     if found:
         raise ArgumentError(
             argument,
-            "be an array of objects where texts and -1, NaN or None stand "
-            "together: `np.array(y, dtype=object)`. Otherwise numpy makes a "
-            "text, and so a class, of the sign",
+            "be a list, or an array of objects made of one, where texts and "
+            "-1, NaN or None stand together. numpy has made a text, and so a "
+            "class, of the sign: `y = y.astype(object); y[y == "
+            f"{str(found[0])!r}] = None` undoes it",
             f"the text {found[0]!r} among the classes",
         )

@@ -87,11 +87,14 @@ def split(
     if arguments.number("validation_fraction", validation_fraction, 0, below=1):
         count = round(validation_fraction * len(y))
         if not 0 < count < len(rest):
+            kept = (
+                "" if num_labeled is None else f", {len(labeled)} of them kept"
+            )
             raise ArgumentError(
                 "validation_fraction",
                 "leave at least one example for validation and for training",
                 str(validation_fraction),
-                note=f" of {len(y)} examples, {len(labeled)} of them labeled",
+                note=f" of {len(y)} labeled examples{kept}",
             )
         random = np.random.RandomState([seed, 1])
         aside = rest[stratified(y[rest], count, random, num_classes)]

@@ -30,7 +30,7 @@ _BATCH = 256
 _OF_RECIPE = (
     *("steps", "labeled_batch_size", "unlabeled_batch_size", "temperature"),
     *("consistency_weight", "distribution_alignment", "weight_decay"),
-    "ema_momentum",
+    *("ema_momentum", "label_spreading"),
 )
 
 
@@ -73,10 +73,15 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
             views=self._views(x),
             labeled_in_unlabeled=False,
         )
-        if self.label_spreading:
-            data = datasets.spread_labels(data, seed=int(seed)).data
         with arguments.passing({"teacher_learning_rate": "learning_rate"}):
             recipe = self._recipe()
+        self.label_spreading_accuracy_ = None
+        self.label_spreading_strength_ = 0.0
+        if recipe.label_spreading:
+            spread = datasets.spread_labels(data, seed=int(seed))
+            data = spread.data
+            self.label_spreading_accuracy_ = spread.accuracy
+            self.label_spreading_strength_ = spread.strength
         self.model_ = self._model(recipe, x.shape[1:], int(seed))
         batches = pipeline.training_dataset(
             data,
@@ -185,6 +190,10 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator):
         if threshold is None:
             # Of two classes the likelier one always has at least 0.5.
             threshold = 0.8 if len(self.classes_) == 2 else 0.6
+        for name in (*_OF_RECIPE, "learning_rate"):
+            # To a recipe None is its own value.
+            if getattr(self, name) is None and name != "distribution_alignment":
+                raise ArgumentError(name, "be given", "None")
         return recipes.adapt(
             recipes.get("digits"),
             threshold=threshold,

@@ -12,6 +12,7 @@ from mpl_keras.evaluation import samples
 
 _LOOKED_AT = 2000
 _BATCH = 64
+_SURE = 0.8  # margin from which a label would teach little
 
 
 class Candidate(NamedTuple):
@@ -44,6 +45,7 @@ def worth_labeling(
 
     Those with the smallest margin between the two likeliest classes come first.
     Pairs of classes take turns, so that the list is not of one pair alone.
+    Where the margin is above 0.8, the example comes after all others.
     Examples that are labeled already are left out.
 
     Args:
@@ -116,10 +118,13 @@ def _rows(x):
 
 
 def _taking_turns(pairs, margins):
-    """Order by margin, in rounds: each pair of classes once in a round."""
+    """Order by margin, in rounds: each pair of classes once in a round.
+
+    Those of which the network is sure come last, whatever their pair is.
+    """
     rounds, seen = np.zeros(len(margins), int), {}
     by_margin = np.argsort(margins, kind="stable")
     for k in by_margin:
         pair = tuple(sorted(pairs[k]))
         rounds[k] = seen[pair] = seen.get(pair, -1) + 1
-    return np.lexsort((margins, rounds))
+    return np.lexsort((margins, rounds, margins > _SURE))

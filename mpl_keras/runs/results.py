@@ -104,11 +104,6 @@ def _figures(training, networks, measured, seconds):
         alone = dataclasses.replace(data, test=None)
         chosen_on = evaluation.measure(networks, alone)
         accuracies["validation"] = _accuracies(chosen_on)
-    spread = training.spreading
-    neighbors = spread and {
-        "accuracy": spread.accuracy and 100 * spread.accuracy,
-        "strength": spread.strength,
-    }
     return {
         "step": training.recipe.steps,
         "method": training.settings.method,
@@ -119,9 +114,21 @@ def _figures(training, networks, measured, seconds):
             for label, value in accuracies.get("test", {}).items()
         },
         "accuracies": accuracies,
-        "label_spreading": neighbors,
+        "label_spreading": neighbors(training.spreading),
         "seconds": seconds,
         "versions": model_card.versions(),
+    }
+
+
+def neighbors(spread: Any) -> dict[str, float | None] | None:
+    """What files say of label spreading, its accuracy in percent.
+
+    Args:
+        spread: A `datasets.LabelSpreading`, or None.
+    """
+    return spread and {
+        "accuracy": spread.accuracy and 100 * spread.accuracy,
+        "strength": spread.strength,
     }
 
 
@@ -333,3 +340,7 @@ def _write_all(training, outputs: Mapping[str, Callable[[str], Any]]):
             f"not written to {folder}: {reasons}. The rest is there."
         )
     training.say(f"wrote {', '.join(outputs)} to {folder}")
+    name = next(iter(outputs)).removesuffix(".keras")
+    training.say(
+        f"`mpl-keras predict {folder} FOLDER` classifies pictures with {name}"
+    )

@@ -244,10 +244,7 @@ class Training:
         if self._chief:
             self.folder.begin()
             if self.spreading is not None:
-                told = {
-                    name: getattr(self.spreading, name)
-                    for name in ("strength", "accuracy")
-                }
+                told = results.neighbors(self.spreading)
                 self.folder.write(_SPREADING, files.json_writer(told))
             self._describe()
 
@@ -410,9 +407,12 @@ class Training:
 
     def described(self) -> dict[str, Any]:
         """The settings, as people read them."""
-        return settings_module.described(
+        told = settings_module.described(
             self.settings.record(self.recipe, self.data)
         )
+        if self.spreading is not None:
+            told["label_spreading"] = str(self.spreading)
+        return told
 
     def _describe(self):
         """Says what will be done."""

@@ -192,3 +192,8 @@ def test_distances_must_mean_something(x):
     data = datasets.from_arrays(rows, [0, 1, 0, 1], x, views=views)
     with pytest.raises(ArgumentError, match="one array of numbers"):
         datasets.spread_labels(data)
+
+
+def test_what_is_no_data_is_said():
+    with pytest.raises(ArgumentError, match="SemiSupervisedData.*=ndarray"):
+        datasets.spread_labels(np.zeros((3, 4)))

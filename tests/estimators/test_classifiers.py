@@ -45,6 +45,8 @@ def test_it_learns(fitted):
     assert fitted.n_features_in_ == 13
     assert set(fitted.predict(X)) == set(NAMES)
     assert fitted.score(X, NAMES[TRUTH]) > 0.85
+    assert fitted.label_spreading_accuracy_ > 0.7
+    assert fitted.label_spreading_strength_ > 0
 
 
 def test_probabilities_of_a_row_do_not_depend_on_others(fitted):
@@ -124,6 +126,9 @@ def own_network(shape, num_classes):
         ({"weak_noise": -1}, "`weak_noise` must"),
         ({"network": 3}, "`network` must be None, a name"),
         ({"distribution_alignment": "all"}, "`distribution_alignment` must"),
+        ({"label_spreading": "yes"}, "`label_spreading` must be one of"),
+        ({"label_spreading": None}, "`label_spreading` must be given"),
+        ({"learning_rate": None}, "`learning_rate` must be given"),
     ],
 )
 def test_bad_arguments(arguments, message):

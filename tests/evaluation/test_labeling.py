@@ -32,6 +32,13 @@ def test_pairs_of_classes_take_turns():
     assert [one.index for one in found] == [0, 10, 12, 1, 11]
 
 
+def test_what_the_network_is_sure_of_comes_last():
+    near = [[1, 1 - 0.01 * k, -5] for k in range(4)]
+    data = make_data([*near, [-5, 9, 0], [-5, 0, 7], [-5, 1, 0]])
+    found = evaluation.worth_labeling(NET, data)
+    assert [one.index for one in found] == [0, 6, 1, 2, 3, 5, 4]
+
+
 def test_the_same_examples_whatever_number_is_asked_for():
     logits = np.random.default_rng(0).normal(size=(500, 3))
     data = make_data(logits)

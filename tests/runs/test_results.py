@@ -107,8 +107,10 @@ def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
     known = json.loads(path.read_text())
     assert known == {
         "strength": first.spreading.strength,
-        "accuracy": first.spreading.accuracy,
+        "accuracy": 100 * first.spreading.accuracy,
     }
+    told = first.described()["label_spreading"]
+    assert told == str(first.spreading)
     # As one that was killed before its end, elsewhere.
     (folder / "results.json").unlink()
     path.write_text(json.dumps(known | {"strength": 0.25}))
