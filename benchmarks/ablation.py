@@ -181,20 +181,19 @@ METHODS |= {
     for name in recipes.METHODS
 }
 METHODS |= {
-    f"{name}_alone": dataclasses.replace(
+    f"{name}_{end}": dataclasses.replace(
         METHODS[name],
-        what=f"{METHODS[name].what}, without label spreading",
-        spreading=False,
+        what=f"{METHODS[name].what}, {word} label spreading",
+        spreading=word == "with",
     )
-    for name in ("recipe_uda_aligned", "recipe_no_feedback", "recipe_mpl")
-}
-METHODS |= {
-    f"{name}_spread": dataclasses.replace(
-        METHODS[name],
-        what=f"{METHODS[name].what}, with label spreading",
-        spreading=True,
+    for end, word, names in (
+        (
+            *("alone", "without"),
+            ("recipe_uda_aligned", "recipe_no_feedback", "recipe_mpl"),
+        ),
+        ("spread", "with", ("uda", "no_feedback", "mpl")),
     )
-    for name in ("uda", "no_feedback", "mpl")
+    for name in names
 }
 
 
