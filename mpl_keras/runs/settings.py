@@ -10,7 +10,11 @@ import numpy as np
 
 from mpl_keras import augment, recipes
 from mpl_keras.checks import arguments
-from mpl_keras.checks.arguments import ArgumentError, MissingFileError
+from mpl_keras.checks.arguments import (
+    ArgumentError,
+    FileInTheWayError,
+    MissingFileError,
+)
 from mpl_keras.datasets import folder_files
 from mpl_keras.distribute import STRATEGIES
 from mpl_keras.distribute.strategy import Strategy
@@ -293,6 +297,7 @@ def load(folder: Any) -> Settings:
     Raises:
         MissingFileError: There is no run, or one that was begun by a version
             which did not write down what it was told.
+        FileInTheWayError: It is the folder of a search.
 
     Example:
     >>> load("none")
@@ -312,6 +317,13 @@ folder of a run to go on with. Received: output_dir=none, without settings.json
         )
     with open(path, encoding="utf-8") as file:
         known = json.load(file)
+    if "searched" in known:
+        raise FileInTheWayError(
+            "output_dir",
+            "be the folder of a run to go on with",
+            folder,
+            note=", the folder of a search",
+        )
     if "request" not in known:
         raise MissingFileError(
             "output_dir",

@@ -141,6 +141,8 @@ def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
     ):
         with pytest.raises(FileExistsError, match=said):
             tune(**changes)
+    with pytest.raises(FileExistsError, match="the folder of a search"):
+        runs.load(tmp_path / "tuned")
     (tmp_path / "training").mkdir()
     known = json.dumps({"seed": 0})
     (tmp_path / "training" / "settings.json").write_text(known)
