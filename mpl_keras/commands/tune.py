@@ -24,8 +24,9 @@ feedback_weight, consistency_weight and temperature are searched, and the first
 trial has those of the recipe. All else is as in `mpl-keras train` with the same
 flags. A share of the sorted images is set aside to choose on, unless there are
 validation images. The test images choose nothing: only the network of the best
-settings is measured on them, and it is exported. Started again with --resume and the same flags, the search goes on
-after the last finished trial; --trials may grow.
+settings is measured on them, and it is exported. Started again with --resume
+and the same flags, the search goes on after the last finished trial; --trials
+may grow.
 
 Choose on few validation labels where you train with few: a search on many more
 labels finds settings that you could not have found with your own.""",
