@@ -191,9 +191,9 @@ def _check_texts(values, argument):
     if found:
         raise ArgumentError(
             argument,
-            "be a list, or an array of objects made of one, where texts and "
-            "-1, NaN or None stand together. numpy has made a text, and so a "
-            "class, of the sign: `y = y.astype(object); y[y == "
+            "be an array of objects, or a list, where texts and -1, NaN or "
+            "None stand together. numpy has made a text, and so a class, of "
+            "the sign: `y = y.astype(object); y[y == "
             f"{str(found[0])!r}] = None` undoes it",
             f"the text {found[0]!r} among the classes",
         )
