@@ -61,6 +61,8 @@ def tune() -> None:
     settings = _settings()
     settings.check_outside(FLAGS.output_dir)
     data, recipe = runs.load_data(settings, say)
+    if data.validation is None:  # what lies there is hidden, or left out
+        raise _nothing_to_choose_on(settings.validation_fraction)
     _describe(data, recipe)
     for note in notes_on(settings, recipe, data):
         say(f"note: {note}")
@@ -101,12 +103,16 @@ def _settings():
     if told["validation_fraction"] is None:
         told["validation_fraction"] = 0.0 if known else _ASIDE
     if not (known or told["validation_fraction"]):
-        raise ArgumentError(
-            "validation_fraction",
-            "be above 0 where there are no validation images",
-            str(told["validation_fraction"]),
-        )
+        raise _nothing_to_choose_on(told["validation_fraction"])
     return runs.Settings(changes=changes, **told)
+
+
+def _nothing_to_choose_on(fraction):
+    return ArgumentError(
+        "validation_fraction",
+        "be above 0 where there are no validation images",
+        str(fraction),
+    )
 
 
 def _describe(data, recipe):

@@ -13,6 +13,7 @@ from mpl_keras.checks.arguments import ArgumentError, MissingFileError
 from mpl_keras.export.formats import check_format, folder_mark, suffix
 from mpl_keras.runs import results
 from mpl_keras.runs import settings as settings_module
+from mpl_keras.runs.folder import kind_of
 
 Network = Literal["averaged", "as_trained", "student", "teacher", "finetuned"]
 NETWORKS = get_args(Network)
@@ -276,14 +277,12 @@ def _unfinished(folder):
         return ""
     with open(known, encoding="utf-8") as file:
         settings = json.load(file)
-    what, command = "a training", "train"
-    if "methods" in settings:
-        what, command = "a comparison", "compare"
-    if "searched" in settings:
-        what, command = "a search", "tune"
+    kind = kind_of(settings)
+    commands = {"training": "train", "comparison": "compare", "search": "tune"}
+    command = commands[kind]
     flags = ", with the flags that it began with," * (command == "tune")
     return (
-        f"{what} that is not finished: `mpl-keras {command} --resume "
+        f"a {kind} that is not finished: `mpl-keras {command} --resume "
         f"--output_dir={folder}`{flags} goes on with it"
     )
 

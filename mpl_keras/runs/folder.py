@@ -173,7 +173,7 @@ class RunFolder:
         with open(path, encoding="utf-8") as file:
             known = json.load(file)
         asked = known.pop("request", None)
-        kind, own = _kind(known), _kind(self._settings)
+        kind, own = kind_of(known), kind_of(self._settings)
         if kind != own:
             raise FileInTheWayError(
                 argument,
@@ -237,8 +237,16 @@ class RunFolder:
             writer.writerows(self.rows)
 
 
-def _kind(settings):
-    """What a folder with these settings is of."""
+def kind_of(settings: Mapping[str, Any]) -> str:
+    """What a folder with these settings is of.
+
+    Args:
+        settings: What settings.json in it holds.
+
+    Example:
+    >>> kind_of({"methods": ["uda"], "seeds": [0]})
+    'comparison'
+    """
     if "searched" in settings:
         return "search"
     return "comparison" if "methods" in settings else "training"

@@ -19,6 +19,7 @@ from mpl_keras.datasets import folder_files
 from mpl_keras.distribute import STRATEGIES
 from mpl_keras.distribute.strategy import Strategy
 from mpl_keras.recipes.building import Method
+from mpl_keras.runs.folder import kind_of
 
 FILE = "settings.json"
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -317,7 +318,7 @@ folder of a run to go on with. Received: output_dir=none, without settings.json
         )
     with open(path, encoding="utf-8") as file:
         known = json.load(file)
-    if "searched" in known:
+    if kind_of(known) == "search":
         raise FileInTheWayError(
             "output_dir",
             "be the folder of a run to go on with",

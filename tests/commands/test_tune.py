@@ -132,6 +132,7 @@ def test_pictures_are_searched_on_as_they_are_trained_on(
         ("folder", [], None),
         ("empty", [], None),  # a fifth is set aside
         ("empty", ["--validation_fraction=0"], "no validation images"),
+        ("hidden", [], "no validation images"),
         ("table", ["--labels=own.csv"], None),
     ],
 )
@@ -146,7 +147,10 @@ def test_validation_pictures_are_found_before_they_are_read(
         for name in "ab":
             folder = tmp_path / "own" / part / name
             folder.mkdir(parents=True)
-            for number in range(5 * (part != "validation" or held != "empty")):
+            empty = part == "validation" and held in ("empty", "hidden")
+            if empty and held == "hidden":
+                (folder / ".DS_Store").touch()
+            for number in range(0 if empty else 5):
                 color = 20 * number + 100 * (name == "b") + len(part)
                 image = Image.new("L", (28, 28), color)
                 image.save(folder / f"{number}.png")
