@@ -6,6 +6,7 @@ import csv
 import difflib
 import hashlib
 import os
+import sys
 import unicodedata
 import warnings
 from typing import NamedTuple
@@ -441,8 +442,12 @@ def read(entries, problems, unreadable, path, verbose, max_pixels):
     """The files that can be read, with their headers and digests."""
     if verbose:
         print(f"Looking at {count(entries)} in {printable(path)}")
+    # In a log a bar that moves would be a line of thousands of columns.
+    moves = sys.stdout.isatty() or "ipykernel" in sys.modules
     bar = keras.utils.Progbar(
-        len(entries), verbose=int(verbose), unit_name="file"
+        len(entries),
+        verbose=(1 if moves else 2) if verbose else 0,
+        unit_name="file",
     )
     files = []
     with concurrent.futures.ThreadPoolExecutor() as pool:

@@ -180,7 +180,10 @@ class Comparison:
             key=lambda m: (m in recipes.WITH_STUDENT, m != "supervised"),
         )
         settings = dataclasses.replace(self.settings, method=method)
-        return notes_on(settings, recipe, data)
+        return [
+            *_on_spreading(recipe, trained),
+            *notes_on(settings, recipe, data),
+        ]
 
     def _make_folder(self, recipe, data):
         """The folder; one of another comparison is refused."""
@@ -326,6 +329,21 @@ class Comparison:
             self._kind,
             self._notes,
         )
+
+
+def _on_spreading(recipe, methods):
+    """Which methods have label spreading, where some do, in a sentence."""
+    found = [
+        method
+        for method in methods
+        if recipes.for_method(recipe, method).label_spreading
+    ]
+    if not found:
+        return []
+    return [
+        f"with label spreading: {', '.join(found)}; --nolabel_spreading "
+        "switches it off."
+    ]
 
 
 def pixels_accuracy(settings: Settings) -> float:

@@ -153,6 +153,27 @@ def test_it_says_which_training_and_how_long_the_rest_takes(
     ]
 
 
+@pytest.mark.parametrize("spreads", [False, True])
+def test_it_says_which_methods_spread_labels(spreads, tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise StopIteration
+
+    said = []
+    monkeypatch.setattr(runs_comparison, "Training", stop)
+    changes = {"steps": 20, "label_spreading": spreads}
+    methods = ["supervised", "uda", "uda_aligned", "mpl"]
+    comparison = Comparison(
+        Settings(dataset="digits", changes=changes),
+        *(methods, [0], tmp_path / "out"),
+        say=said.append,
+    )
+    with pytest.raises(StopIteration):
+        comparison.run()
+    told = [line for line in said if "label spreading" in line]
+    note = "note: with label spreading: uda_aligned, mpl; --nolabel_spreading"
+    assert told == ([f"{note} switches it off."] if spreads else [])
+
+
 def test_a_finished_comparison_is_shown_again(compared, capsys):
     before = read_rows(compared)
     COMMAND.run(["--resume", f"--output_dir={compared}"])

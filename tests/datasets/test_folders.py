@@ -686,6 +686,15 @@ def test_what_is_no_file(root):
         load(root)
 
 
+def test_a_log_gets_one_line_of_how_far_the_files_are(root, capsys):
+    """Not a bar that moves, whose every state would stand there."""
+    datasets.from_folder(root, verbose=True)
+    first, second, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("Looking at ")
+    count = first.split()[2]
+    assert second.startswith(f"{count}/{count} - ") and len(second) < 80
+
+
 def test_the_folder_may_be_left(root, monkeypatch):
     monkeypatch.chdir(root.parent)
     found = load(root.name)

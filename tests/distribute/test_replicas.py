@@ -366,6 +366,7 @@ forms = {
 
 
 @pytest.mark.slow_cases(
+    "same",  # "prior" is the same, and more
     "others",
     "flexmatch",
     "trainings",

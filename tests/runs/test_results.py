@@ -59,6 +59,7 @@ def test_enough_pictures_are_not_noted(sizes, count):
     assert len(few_measured(data_of(**sizes))) == count
 
 
+@pytest.mark.slow_cases("supervised", "mpl")
 @pytest.mark.parametrize("method", ["supervised", "uda", "uda_aligned", "mpl"])
 def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
     """By the methods that train with it."""
@@ -76,7 +77,7 @@ def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
     )
     lines = []
     folder = tmp_path / "run"
-    training = runs.Training(settings, folder, say=lines.append)
+    training = runs.Training(settings, folder, light=True, say=lines.append)
     found = training.run()
     told = [line for line in lines if line.startswith("spreading")]
     if method in ("supervised", "uda"):
@@ -102,7 +103,8 @@ def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
     )
     folder = tmp_path / "run"
     path = folder / "label_spreading.json"
-    first = runs.Training(settings, folder, say=lambda line: None)
+    options = {"light": True, "say": lambda line: None}
+    first = runs.Training(settings, folder, **options)
     first.run()
     known = json.loads(path.read_text())
     assert known == {
@@ -114,7 +116,7 @@ def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
     # As one that was killed before its end, elsewhere.
     (folder / "results.json").unlink()
     path.write_text(json.dumps(known | {"strength": 0.25}))
-    again = runs.Training(settings, folder, resume=True, say=lambda line: None)
+    again = runs.Training(settings, folder, resume=True, **options)
     found = again.run()
     assert found["label_spreading"]["strength"] == 0.25
     wanted = datasets.spread_labels(first.data, strength=0.25)
