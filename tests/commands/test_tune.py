@@ -184,6 +184,9 @@ def test_the_first_trial_has_the_settings_of_the_recipe(tmp_path):
         first, *others = (trial.hyperparameters.values for trial in trials)
         assert first == trial.recipes_own and len(first) == searched
         assert first["consistency_weight"] == 12.0
+        ranges = {one.name: one for one in tuner.oracle.hyperparameters.space}
+        assert ranges["consistency_weight"].max_value == 12.0
+        assert ranges["temperature"].max_value == 1.0
         assert all(set(other) == set(first) for other in others)
         assert others[0] != first and others[0] != others[1]
 
