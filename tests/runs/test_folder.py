@@ -1,5 +1,6 @@
 """Folders of runs: whole files, exact resuming, nothing overwritten."""
 
+import itertools
 import json
 import os
 import re
@@ -68,6 +69,29 @@ def test_settings_and_folders_that_are_refused(tmp_path):
     with pytest.raises(FileExistsError):
         open_run(tmp_path / "run/thesis.txt")
     assert os.listdir(tmp_path / "run") == ["thesis.txt"]
+
+
+KINDS = {
+    "training": {"method": "mpl"},
+    "comparison": {"methods": ["mpl"]},
+    "search": {"searched": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "own"), list(itertools.permutations(KINDS, 2))
+)
+def test_a_folder_of_another_kind_is_said_to_be_one(kind, own, tmp_path):
+    """In place of settings that have nothing in common."""
+    run = open_run(tmp_path / "run", **KINDS[kind])
+    run.begin()
+    run.end()
+    with pytest.raises(FileExistsError) as error:
+        open_run(tmp_path / "run", resume=True, **KINDS[own])
+    wanted = f"the folder of a {own} to go on with. Received: "
+    assert wanted in str(error.value)
+    assert str(error.value).endswith(f", the folder of a {kind}")
+    assert os.listdir(tmp_path / "run") == ["settings.json"]
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path, monkeypatch):
