@@ -104,6 +104,8 @@ def test_rows_are_a_prior_that_batches_take():
     rows = datasets.spread_labels(clusters(), strength=9).data.unlabeled_prior
     assert rows.dtype == "float32" and rows.min() > 0
     np.testing.assert_allclose(rows.sum(axis=1), 1, atol=2e-3)
+    # Machines differ in the last bits, which are cut off.
+    np.testing.assert_array_equal(rows, rows.astype("float16"))
 
 
 def test_examples_beyond_the_most_follow_their_neighbours():
