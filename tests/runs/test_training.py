@@ -114,7 +114,7 @@ def test_results_among_the_pictures_are_refused(
 def test_views_of_no_known_name_are_refused_before_files_are_read():
     with pytest.raises(ValueError, match="`views` must be one of") as error:
         runs.Settings(dataset="pictures", changes={"views": "nonsense"})
-    assert "Received: views=nonsense" in str(error.value)
+    assert "Received: views='nonsense'" in str(error.value)
 
 
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
