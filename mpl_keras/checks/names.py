@@ -100,11 +100,11 @@ def did_you_mean(name: Any, known: Iterable[Any]) -> str:
     >>> did_you_mean("digts", ["digits", "cifar10"])
     " (did you mean 'digits'?)"
     """
-    texts = [text for text in known if isinstance(text, str)]
-    near = difflib.get_close_matches(str(name), texts, n=2, cutoff=0.6)
-    if not near or name in texts:
+    texts = {text.lower(): text for text in known if isinstance(text, str)}
+    near = difflib.get_close_matches(str(name).lower(), texts, n=2, cutoff=0.6)
+    if not near or name in texts.values():
         return ""
-    shown = [quoted([text], [str(name)])[1:-1] for text in near]
+    shown = [quoted([texts[text]], [str(name)])[1:-1] for text in near]
     return f" (did you mean {' or '.join(shown)}?)"
 
 

@@ -151,6 +151,13 @@ def _hint_above(path):
     above, name = os.path.split(os.path.abspath(path))
     if name in PARTS and os.path.isdir(os.path.join(above, "labeled")):
         return f". Give the folder above it, {printable(above)}"
+    tables = [n for n in sorted(os.listdir(path)) if n.lower().endswith(".csv")]
+    if tables:
+        table = printable(os.path.join(path, tables[0]))
+        return (
+            f". If {table} says which picture is of which class, give it as "
+            "`labels` (--labels)"
+        )
     return ""
 
 

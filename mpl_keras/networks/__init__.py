@@ -1,6 +1,7 @@
 """Networks by name, and what a network must be to be taught."""
 
 from mpl_keras.networks.backbones import (
+    check_name,
     make,
     names,
 )
@@ -14,6 +15,7 @@ from mpl_keras.networks.wide_residual import (
 )
 
 __all__ = [
+    "check_name",
     "fused_batch_norm",
     "make",
     "names",

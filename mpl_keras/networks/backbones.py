@@ -87,8 +87,8 @@ def make(
     arguments.number("weight_decay", weight_decay, 0)
     if weights != "imagenet":
         _check_file(weights)
-    key = _key(name)
-    match = _WIDE_RESNET.fullmatch(str(name).lower().replace("-", "_"))
+    check_name(name)
+    key, match = _key(name), _wide(name)
     known = {_key(known): known for known in applications.constructors()}
     if key in known:
         return applications.make(
@@ -109,30 +109,39 @@ def make(
             weight_decay=weight_decay,
             **options,
         )
-    elif key in _PLAIN:
+    else:
         network = _PLAIN[key](
             shape, num_classes, dropout, weight_decay, **options
         )
-    else:
-        raise _unknown(name)
     if weights is not None:
         _load(network, weights, name)
     return network
 
 
+def check_name(name: Any) -> None:
+    """Raises unless `make` knows the name.
+
+    Example:
+    >>> check_name("Small-CNN")
+    """
+    known = map(_key, (*applications.constructors(), *_PLAIN))
+    if _key(name) not in known and not _wide(name):
+        raise ArgumentError(
+            "name",
+            "be 'small_cnn', 'compact_cnn', 'wide_resnet_28_2' (or other depth "
+            "and width), or one of `keras.applications`",
+            repr(name),
+            note=check_names.did_you_mean(name, names()),
+        )
+
+
+def _wide(name):
+    """What the name says of a Wide ResNet, or None."""
+    return _WIDE_RESNET.fullmatch(str(name).lower().replace("-", "_"))
+
+
 def _key(name: Any) -> str:
     return re.sub(r"[\s_-]", "", str(name)).lower()
-
-
-def _unknown(name: Any) -> ArgumentError:
-    """What to say of a name that nobody knows."""
-    return ArgumentError(
-        "name",
-        "be 'small_cnn', 'compact_cnn', 'wide_resnet_28_2' (or other depth and "
-        "width), or one of `keras.applications`",
-        repr(name),
-        note=check_names.did_you_mean(name, names()),
-    )
 
 
 def _check_file(weights):

@@ -140,4 +140,7 @@ def _check_size(shape, least, name):
             "input_shape",
             f"be at least {least} x {least} pixels for {name!r}",
             str(shape),
+            note=". Channels must come last"
+            if shape[0] in (1, 3) and None not in shape and shape[2] >= least
+            else "",
         )

@@ -68,8 +68,8 @@ _FASHION = _Row(
     31,
     "fashion_mnist",
     {},
-    "network, views, rates, steps and label spreading that were searched on "
-    "Fashion-MNIST with ten labels of each class; a CPU takes minutes",
+    "settings that were searched on Fashion-MNIST with ten labels of each "
+    "class; a CPU takes minutes",
 )
 _LIGHT = _Row(
     64,

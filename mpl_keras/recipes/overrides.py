@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from mpl_keras import feedback
-from mpl_keras.checks import arguments
+from mpl_keras.checks import arguments, names
 from mpl_keras.recipes.recipe import CHOICES, STRETCHED, Recipe
 
 # A form of feedback by its name in recipes, and a weight for one whose recipe
@@ -44,10 +44,12 @@ def adapt(recipe: Recipe, **changes: Any) -> Recipe:
     if changes.get("distribution_alignment") == "none":
         changes["distribution_alignment"] = None
     known = {field.name for field in dataclasses.fields(recipe)}
-    if set(changes) - known:
+    unknown = sorted(set(changes) - known)
+    if unknown:
+        near = names.did_you_mean(unknown[0], known)
         raise ValueError(
-            f"`changes` must be fields of a recipe, {sorted(known)}. "
-            f"Received: {sorted(set(changes) - known)}"
+            f"`changes` must be fields of a recipe, {sorted(known)}{near}. "
+            f"Received: {unknown}"
         )
     # Raises for what is out of range, before anything follows from it.
     dataclasses.replace(recipe, **changes)

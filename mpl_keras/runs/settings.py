@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mpl_keras import augment, recipes
+from mpl_keras import augment, networks, recipes
 from mpl_keras.checks import arguments
 from mpl_keras.checks.arguments import (
     ArgumentError,
@@ -149,6 +149,9 @@ class Settings:
         if self.changes.get("views") is not None:
             with arguments.passing({"name": "views"}):
                 augment.named_views(self.changes["views"], 32, 32)
+        if self.changes.get("backbone") is not None:
+            with arguments.passing({"name": "backbone"}):
+                networks.check_name(self.changes["backbone"])
 
     @property
     def named(self) -> recipes.Recipe | None:
@@ -349,16 +352,18 @@ def described(settings: Mapping[str, Any]) -> dict[str, Any]:
     {'recipe': 'digits', 'steps': 5, 'finetune': False}
     """
     known = dict(settings)
+    single = known.get("method", "mpl") not in recipes.WITH_STUDENT
     # Numbers of images and classes are told beside the settings.
     for name in ("class_names", "data_options", "num_labeled", "num_classes"):
         known.pop(name, None)
-    single = known.get("method", "mpl") not in recipes.WITH_STUDENT
     if known.get("feedback") == "none" or single:
         known = {
             name: value
             for name, value in known.items()
             if not name.startswith(("feedback", "pseudo_label", "student"))
         }
+    if single:  # there is no other network to average
+        known.pop("average_of", None)
     if not known.get("finetune"):
         for name in ("steps", "batch_size", "learning_rate"):
             known.pop(f"finetune_{name}", None)

@@ -308,6 +308,8 @@ class Training:
     def _train_and_measure(self):
         begin, anew = time.monotonic(), not self.backups()
         if self._chief and not self.quiet:
+            if self.resume and anew:
+                self.say("no backup yet: the training begins at its first step")
             self.say("building the step: the first one takes a while")
         self.model.fit(
             self.batches,

@@ -32,8 +32,9 @@ def test_the_table(classifier_file, picture_folder, bad_pictures, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "76 files" in done.stdout and "5 with errors" in done.stdout
-    head, *shown = done.stdout.split("\n", 1)[1].splitlines()
+    head, *shown, last = done.stdout.split("\n", 1)[1].splitlines()
     assert head == "files  class" and 1 <= len(shown) <= 3
+    assert last.startswith("the column `error` of the table says")
     with open(output, newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 76
@@ -216,3 +217,4 @@ def test_nothing_classified_is_a_failure(errors, monkeypatch, capsys):
     said = capsys.readouterr()
     assert ("none of the files" in said.err) == (errors == 2)
     assert "with errors; wrote" in said.out
+    assert ("the column `error`" in said.out) == (errors > 0)

@@ -438,6 +438,11 @@ def test_a_folder_of_another_kind(root):
     ) as error:
         load(root / "labeled")
     assert str(error.value).endswith(f"Give the folder above it, {root}")
+    table = root / "labeled" / "cat" / "labels.csv"
+    table.touch()
+    with pytest.raises(FileNotFoundError, match="give it as `labels`") as error:
+        load(table.parent)
+    assert f"If {table} says which picture" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def test_spelling_does_not_matter(name):
     assert network.output_shape == (None, 3)
 
 
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [((1, 28, 28), ". Channels must come last"), ((6, 28, 3), "(6, 28, 3)")],
+)
+def test_too_few_pixels_or_channels_that_come_first(shape, said):
+    with pytest.raises(ValueError, match="at least 8 x 8 pixels") as error:
+        backbones.make("compact_cnn", shape, 3)
+    assert str(error.value).endswith(said)
+
+
 @pytest.mark.parametrize("name", ["wide_resnet_10_1", "WideResNet-10-1"])
 def test_wide_resnets(name):
     network = backbones.make(

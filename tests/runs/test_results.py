@@ -103,9 +103,12 @@ def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
     )
     folder = tmp_path / "run"
     path = folder / "label_spreading.json"
-    options = {"light": True, "say": lambda line: None}
+    lines = []
+    options = {"light": True, "resume": True, "say": lines.append}
     first = runs.Training(settings, folder, **options)
     first.run()
+    anew = "no backup yet: the training begins at its first step"
+    assert lines.count(anew) == 1
     known = json.loads(path.read_text())
     assert known == {
         "strength": first.spreading.strength,
@@ -116,8 +119,9 @@ def test_a_run_that_goes_on_keeps_what_the_neighbours_count(tmp_path):
     # As one that was killed before its end, elsewhere.
     (folder / "results.json").unlink()
     path.write_text(json.dumps(known | {"strength": 0.25}))
-    again = runs.Training(settings, folder, resume=True, **options)
+    again = runs.Training(settings, folder, **options)
     found = again.run()
+    assert lines.count(anew) == 1  # it went on
     assert found["label_spreading"]["strength"] == 0.25
     wanted = datasets.spread_labels(first.data, strength=0.25)
     np.testing.assert_array_equal(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from mpl_keras import augment, datasets, files, recipes, runs
 from mpl_keras.checks import ArgumentError
+from mpl_keras.runs import settings as settings_module
 from mpl_keras.runs import training, tuning
 
 
@@ -111,10 +112,28 @@ def test_results_among_the_pictures_are_refused(
     assert [path.name for path in tmp_path.rglob("*")] == ["data"]
 
 
-def test_views_of_no_known_name_are_refused_before_files_are_read():
-    with pytest.raises(ValueError, match="`views` must be one of") as error:
-        runs.Settings(dataset="pictures", changes={"views": "nonsense"})
-    assert "Received: views='nonsense'" in str(error.value)
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("views", "nonsense", "be one of ('cifar', "),
+        ("backbone", "resnet", "(did you mean 'ResNet"),
+        ("step", 3, "(did you mean 'steps'?)"),
+    ],
+)
+def test_names_that_nobody_knows_are_refused_before_files_are_read(
+    name, value, said
+):
+    with pytest.raises(ValueError) as error:
+        runs.Settings(dataset="pictures", changes={name: value})
+    assert said in str(error.value) and name in str(error.value)
+
+
+@pytest.mark.parametrize("method", ["uda", "mpl"])
+def test_one_network_alone_has_no_other_one_to_average(method):
+    told = settings_module.described(
+        {"method": method, "average_of": "teacher"}
+    )
+    assert ("average_of" in told) == (method == "mpl")
 
 
 def test_a_search_goes_on_with_its_own_settings_alone(tmp_path, monkeypatch):
