@@ -50,3 +50,9 @@ def test_no_error_holds_codes(capsys):
     with pytest.raises(SystemExit):
         command.Command("name", "About.").stop(text)
     assert "\x1b" not in capsys.readouterr().err
+
+
+def test_hints_take_no_note_of_case():
+    for name, known in ("RESNET", "ResNet50"), ("Digits", "digits"):
+        hint = names.did_you_mean(name, [known, "unlike"])
+        assert hint == f" (did you mean {known!r}?)"
