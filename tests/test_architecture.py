@@ -54,7 +54,7 @@ WORK = {
     ),
     "export": (
         *("checks", "files", "networks", "models"),
-        *("images", "datasets", "report"),
+        *("images", "datasets", "evaluation", "report"),
     ),
 }
 WORK["estimators"] = (*METHOD, "augment", "datasets", "pipeline", "recipes")

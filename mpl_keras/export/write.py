@@ -19,6 +19,7 @@ from mpl_keras.datasets import sources
 from mpl_keras.datasets.semi_supervised_data import SemiSupervisedData
 from mpl_keras.datasets.tables import TableData
 from mpl_keras.datasets.texts import TextData
+from mpl_keras.evaluation import samples
 from mpl_keras.export import (
     formats,
     loading,
@@ -393,18 +394,18 @@ def _check_exact(difference, written, examples):
 
 
 def _pixels(data, count, x=None):
-    """Some images of the canvas's size, uint8: of those that test, or of x."""
+    """Some images of the canvas's size, uint8: of those that test, or of x.
+
+    They are evenly spread, because files are often sorted by class.
+    """
     held_out = data.test or data.validation
     if x is None and held_out is not None and _same_size(data):
-        parts = []
-        for images, _ in held_out:
-            parts.append(images.numpy())
-            if sum(map(len, parts)) >= count:
-                break
-        images = np.concatenate(parts)[:count]
+        read, size = held_out.stream.read, held_out.stream.num_examples
     else:
         x = data.unlabeled if x is None else x
-        images = sources.reader(x)(tf.range(min(count, len(x)))).numpy()
+        read, size = sources.reader((x,)), len(x)
+    images, *_ = read(tf.constant(samples.spread(size, count)))
+    images = images.numpy()
     scaled = np.round(images / data.preprocessing.scale)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 

@@ -401,6 +401,18 @@ def test_a_layer_that_cannot_be_carried_is_named(format, data, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+def test_images_of_all_classes_are_compared(trained, data, tmp_path):
+    """Also where files are sorted by class."""
+    x, y = (np.concatenate(part) for part in zip(*data.test, strict=True))
+    order = np.argsort(y, kind="stable")
+    images = datasets.from_arrays(
+        *data.labeled, data.unlabeled, test=(x[order], y[order])
+    )
+    path = tmp_path / "a.keras"
+    found = write.write_classifier(trained, path, images, format="keras")
+    assert (found.images, found.classes) == (256, 10)
+
+
 @pytest.mark.parametrize("factor", [1 + 2e-5, 1.01])
 def test_what_differs_by_more_than_rounding_is_not_kept(
     factor, trained, data, tmp_path, monkeypatch
