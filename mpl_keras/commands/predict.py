@@ -75,7 +75,7 @@ def predict(model: str, folder: str) -> None:
     for line in class_table(counts):
         print(line)
     if counts.errors:
-        print("the column `error` of the table says what is wrong with which")
+        print("the column `error` of the table says why")
     if counts.errors and counts.errors == counts.files:
         COMMAND.stop(f"none of the {counts.unit} could be classified.")
 
