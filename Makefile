@@ -62,7 +62,7 @@ wheel: .venv/installed
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --upgrade pip
 	@echo "Installing TensorFlow, Keras and the rest into .venv ..."
-	.venv/bin/python -m pip install -qq --editable ".[tests]"
+	.venv/bin/python -m pip install -qq --no-compile --editable ".[tests]"
 	touch .venv/installed
 
 .venv/docs-installed: .venv/installed

@@ -380,6 +380,7 @@ def test_importing_is_quiet_and_light():
     assert not [line for line in rest if "mpl_keras" in line]
 
 
+@pytest.mark.slow
 def test_the_models_load_neither_data_nor_work():
     code = "import sys, mpl_keras.models; sys.stderr.write('\\nLOADED: ' + "
     code += "' '.join(name for name in sys.modules if 'mpl_keras.' in name))"
@@ -392,6 +393,7 @@ def test_the_models_load_neither_data_nor_work():
     assert "mpl_keras.commands.train" not in loaded
 
 
+@pytest.mark.slow
 def test_another_backend_is_refused():
     # The other backends are not installed with the library; so Keras is made
     # to name one.

@@ -602,6 +602,8 @@ def first_step(form, policy):
     "PerExampleFeedback-mixed_bfloat16",
     "LossDifferenceFeedback-mixed_bfloat16",
     "CosineFeedback-mixed_bfloat16",
+    "PerExampleFeedback-mixed_float16",
+    "CosineFeedback-mixed_float16",
 )
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("form", FEEDBACKS)

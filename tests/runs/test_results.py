@@ -59,7 +59,7 @@ def test_enough_pictures_are_not_noted(sizes, count):
     assert len(few_measured(data_of(**sizes))) == count
 
 
-@pytest.mark.slow_cases("supervised", "mpl")
+@pytest.mark.slow_cases("supervised", "uda", "mpl")
 @pytest.mark.parametrize("method", ["supervised", "uda", "uda_aligned", "mpl"])
 def test_what_neighbours_tell_is_said_and_written(tmp_path, method):
     """By the methods that train with it."""
