@@ -124,8 +124,7 @@ def check_name(name: Any) -> None:
     Example:
     >>> check_name("Small-CNN")
     """
-    known = map(_key, (*applications.constructors(), *_PLAIN))
-    if _key(name) not in known and not _wide(name):
+    if _key(name) not in map(_key, names()) and not _wide(name):
         raise ArgumentError(
             "name",
             "be 'small_cnn', 'compact_cnn', 'wide_resnet_28_2' (or other depth "
